@@ -1,0 +1,58 @@
+"""The networks, by name. A new one is one file and one line in `REGISTRY`."""
+
+from __future__ import annotations
+
+import inspect
+from collections.abc import Mapping
+from difflib import get_close_matches
+from typing import Any
+
+from torch import nn
+
+from mr2ct.errors import Mr2ctError
+from mr2ct.models.attention_unet import AttentionUNet
+from mr2ct.models.patchgan import PatchGAN
+from mr2ct.models.pix2pix_unet import Pix2PixUNet
+from mr2ct.models.resnet import ResNetGenerator
+
+REGISTRY: dict[str, type[nn.Module]] = {
+    "attention_unet": AttentionUNet,
+    "pix2pix_unet": Pix2PixUNet,
+    "resnet": ResNetGenerator,
+}
+"""MR (N, in_channels, *spatial) to sCT (N, 1, *spatial), in network units, for any spatial size."""
+
+DISCRIMINATORS: dict[str, type[nn.Module]] = {"patchgan": PatchGAN}
+"""Images (N, in_channels, *spatial) to patch scores (N, 1, *fewer)."""
+
+
+def build_network(name: str, arguments: Mapping[str, Any]) -> nn.Module:
+    """Make the generator or discriminator called `name` with keyword `arguments`.
+
+    Raises
+    ------
+    Mr2ctError : an unknown name or argument; the message names the nearest known one.
+
+    Example
+    -------
+    >>> type(build_network("attention_unet", {"widths": [4, 8]})).__name__
+    'AttentionUNet'
+    """
+    known = {**REGISTRY, **DISCRIMINATORS}
+    if name not in known:
+        raise Mr2ctError("unknown network", got=repr(name), expected=", ".join(known), remedy=_nearest(name, known))
+    accepted = inspect.signature(known[name]).parameters
+    for argument in arguments:
+        if argument not in accepted:
+            raise Mr2ctError(
+                f"unknown argument of network {name}",
+                got=repr(argument),
+                expected=", ".join(accepted),
+                remedy=_nearest(argument, accepted),
+            )
+    return known[name](**arguments)
+
+
+def _nearest(word: str, known: Mapping[str, object]) -> str | None:
+    close = get_close_matches(word, known, n=1)
+    return f"did you mean {close[0]!r}?" if close else None
