@@ -1,0 +1,1 @@
+"""Cases on disk, prepared once, split by patient, and sampled for training."""

@@ -1,0 +1,181 @@
+"""Random changes to a batch: one for MR and CT together in space, another for the MR alone in intensity.
+
+Everything works on whole batches on their device, in two or three dimensions, and draws from a generator that is
+passed in. MR is in network units (0 background, about 1 bright tissue), CT in [-1, 1] (-1 is air).
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+import torch
+from torch import Tensor
+from torch.nn import functional as F
+
+from mr2ct.errors import Mr2ctError
+
+
+@dataclass(frozen=True)
+class SpatialAugmentation:
+    """Flips from left to right, small rotations, scalings and shifts; the same for every image of a sample.
+
+    Parameters
+    ----------
+    flip : probability of a left-right flip, only where the first spatial axis runs left to right.
+    rotation_deg, scaling, shift : the largest rotation, relative change of size, and shift as a share of the image.
+    """
+
+    flip: float = 0.5
+    rotation_deg: float = 10.0
+    scaling: float = 0.1
+    shift: float = 0.0
+
+    def __call__(self, images: dict[str, Tensor], left_right: Tensor, generator: torch.Generator) -> dict[str, Tensor]:
+        """Move mr, ct and masks (N, C, *spatial) alike. Beyond the edge MR and mask are 0 and CT is air (-1)."""
+        first = next(iter(images.values()))
+        theta = self._draw(first, left_right, generator)
+        grid = F.affine_grid(theta, [first.shape[0], 1, *first.shape[2:]], align_corners=False)
+        moved = {}
+        for key, image in images.items():
+            lowest = -1.0 if key.startswith("ct") and not key.endswith("mask") else 0.0
+            mode = "nearest" if key.endswith("mask") else "bilinear"
+            moved[key] = F.grid_sample(image - lowest, grid, mode=mode, align_corners=False) + lowest
+        return moved
+
+    def _draw(self, images: Tensor, left_right: Tensor, generator: torch.Generator) -> Tensor:
+        """(N, dims, dims + 1), as `affine_grid` takes it: rows and columns count x first, the last spatial axis."""
+        count, dims = images.shape[0], images.dim() - 2
+        rotation = _rotation(_uniform((count, dims * (dims - 1) // 2), math.radians(self.rotation_deg), generator))
+        scale = 1 + _uniform((count, dims), self.scaling, generator)
+        flips = (torch.rand(count, generator=generator) < self.flip) & (left_right.cpu() > 0)
+        scale[:, dims - 1] *= torch.where(flips, -1.0, 1.0)
+        # grid_sample's coordinates run from -1 to 1 along every axis: undo that for a rotation without shear
+        size = torch.tensor(list(reversed(images.shape[2:])), dtype=torch.float32)
+        matrix = rotation * scale[:, None, :] * size[None, None, :] / size[None, :, None]
+        shift = _uniform((count, dims, 1), 2 * self.shift, generator)
+        return torch.cat([matrix, shift], dim=2).to(images.device)
+
+
+def _rotation(angles: Tensor) -> Tensor:
+    """(N, 1) angles to (N, 2, 2), or (N, 3) to (N, 3, 3) about the three axes in turn."""
+    dims = 2 if angles.shape[1] == 1 else 3
+    total = torch.eye(dims).repeat(angles.shape[0], 1, 1)
+    for angle, (one, other) in zip(angles.T, ((0, 1), (0, 2), (1, 2)), strict=False):
+        turn = torch.eye(dims).repeat(angles.shape[0], 1, 1)
+        turn[:, one, one] = turn[:, other, other] = torch.cos(angle)
+        turn[:, one, other], turn[:, other, one] = -torch.sin(angle), torch.sin(angle)
+        total = total @ turn
+    return total
+
+
+@dataclass(frozen=True)
+class IntensityAugmentation:
+    """What another scanner or patient would do to the MR: contrast, bias field, noise, blur, ghosts of motion.
+
+    Parameters
+    ----------
+    scaling : the largest relative change of brightness.
+    contrast : strength of a random monotone curve; 0 keeps the contrast, 1 allows a gamma of 0.4 to 2.5.
+    bias_field : the largest relative change by a smooth field (a product of cosines of random phase).
+    noise : the largest standard deviation of the noise, as a share of bright tissue; Rician, as in magnitude images.
+    blur, ghosting : probability that a sample is blurred (thick slices), or has ghosts of motion along one axis.
+    """
+
+    scaling: float = 0.15
+    contrast: float = 0.4
+    bias_field: float = 0.25
+    noise: float = 0.03
+    blur: float = 0.15
+    ghosting: float = 0.1
+
+    def __call__(self, mr: Tensor, generator: torch.Generator) -> Tensor:
+        """(N, C, *spatial) MR in network units to the same, changed; never negative."""
+        for change in (self._contrast, self._bias, self._ghosts, self._blur, self._noise):
+            mr = change(mr, generator)
+        return mr
+
+    def _contrast(self, mr: Tensor, generator: torch.Generator) -> Tensor:
+        gamma = torch.exp(_per_sample(mr, self.contrast * math.log(2.5), generator))
+        scale = 1 + _per_sample(mr, self.scaling, generator)
+        return scale * mr.clamp(min=0) ** gamma
+
+    def _bias(self, mr: Tensor, generator: torch.Generator) -> Tensor:
+        if self.bias_field <= 0:
+            return mr
+        field = torch.ones_like(mr[:, :1])
+        for axis, size in enumerate(mr.shape[2:]):
+            place = torch.linspace(0, math.pi, size, device=mr.device)
+            place = place.reshape([-1 if other == axis else 1 for other in range(mr.dim() - 2)])[None, None]
+            phase = _per_sample(mr, math.pi, generator)
+            strength = torch.rand(1, generator=generator).item() * self.bias_field
+            field = field * (1 + strength * torch.cos(place + phase))
+        return mr * field
+
+    def _ghosts(self, mr: Tensor, generator: torch.Generator) -> Tensor:
+        chosen = torch.rand(mr.shape[0], generator=generator) < self.ghosting
+        if not bool(chosen.any()):
+            return mr
+        axis = 2 + int(torch.randint(mr.dim() - 2, (1,), generator=generator))
+        ghosts = int(torch.randint(2, 6, (1,), generator=generator))
+        lines = torch.arange(mr.shape[axis], device=mr.device)
+        weight = torch.where((lines % ghosts == 0) & (lines != 0), 0.7, 1.0)
+        weight = weight.reshape([-1 if other == axis else 1 for other in range(mr.dim())])
+        ghosted = torch.fft.ifft(torch.fft.fft(mr, dim=axis) * weight, dim=axis).abs()
+        return torch.where(_column(chosen, mr), ghosted, mr)
+
+    def _blur(self, mr: Tensor, generator: torch.Generator) -> Tensor:
+        chosen = torch.rand(mr.shape[0], generator=generator) < self.blur
+        if not bool(chosen.any()):
+            return mr
+        axis = 2 + int(torch.randint(mr.dim() - 2, (1,), generator=generator))
+        beside = torch.roll(mr, 1, dims=axis) + torch.roll(mr, -1, dims=axis)
+        return torch.where(_column(chosen, mr), 0.4 * mr + 0.3 * beside, mr)
+
+    def _noise(self, mr: Tensor, generator: torch.Generator) -> Tensor:
+        if self.noise <= 0:
+            return mr
+        level = torch.rand(_ones(mr), generator=generator) * self.noise
+        real, imaginary = (torch.randn(mr.shape, generator=generator) * level for _ in range(2))
+        return torch.hypot(mr + real.to(mr.device), imaginary.to(mr.device))
+
+
+def _ones(images: Tensor) -> list[int]:
+    return [images.shape[0]] + [1] * (images.dim() - 1)
+
+
+def _column(flags: Tensor, images: Tensor) -> Tensor:
+    return flags.reshape(_ones(images)).to(images.device)
+
+
+def _uniform(shape: Sequence[int], largest: float, generator: torch.Generator) -> Tensor:
+    return (2 * torch.rand(list(shape), generator=generator) - 1) * largest
+
+
+def _per_sample(images: Tensor, largest: float, generator: torch.Generator) -> Tensor:
+    return _uniform(_ones(images), largest, generator).to(images.device)
+
+
+@dataclass(frozen=True)
+class Augmentation:
+    """Both changes, for the batches of `datasets.sampling`; None leaves a kind out."""
+
+    spatial: SpatialAugmentation | None = None
+    intensity: IntensityAugmentation | None = None
+
+    def __call__(self, batch: dict[str, Tensor], *, seed: int) -> dict[str, Tensor]:
+        """Change a batch; the same `seed` changes it the same way. Unpaired MR and CT move independently."""
+        generator = torch.Generator().manual_seed(seed)
+        left_right = batch["left_right"]
+        images = {key: image for key, image in batch.items() if key != "left_right"}
+        if "mr" not in images:
+            raise Mr2ctError("a batch without MR", got=", ".join(images), expected="mr")
+        if self.spatial is not None:
+            unpaired = "ct_mask" in images
+            groups = [("mr", "mr_mask"), ("ct", "ct_mask")] if unpaired else [tuple(images)]
+            moved = [self.spatial({key: images[key] for key in group}, left_right, generator) for group in groups]
+            images = {key: image for group in moved for key, image in group.items()}
+        if self.intensity is not None:
+            images["mr"] = self.intensity(images["mr"], generator)
+        return {**images, "left_right": left_right}

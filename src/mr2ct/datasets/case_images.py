@@ -1,0 +1,117 @@
+"""The images of a case, read and brought onto one grid: the MR's."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from mr2ct.datasets.cases import PairedCase, UnpairedCase
+from mr2ct.errors import DataSetError
+from mr2ct.geometry import Geometry
+from mr2ct.hounsfield import LOWEST_HU
+from mr2ct.io import read_volume
+from mr2ct.io.checks import require_mask_fits, require_mr, require_not_constant
+from mr2ct.volume import Quantity, Volume
+
+ALIGNMENTS = ("same", "resample", "rigid")
+
+
+@dataclass(frozen=True)
+class Reading:
+    """How the files of a data set are read, and how a CT is brought onto its MR's grid.
+
+    Parameters
+    ----------
+    align : "same": CT and MR lie on one grid, or it is an error; "resample": they lie in one frame, and the CT is
+        resampled; "rigid": the CT is registered to the MR, then resampled.
+    picture_spacing_mm : for pictures, mm per pixel. picture_hu_window : the HU of black and white in CT pictures.
+    force : accept images that look like another modality.
+
+    Example
+    -------
+    >>> Reading(align="rigid").force
+    False
+    """
+
+    align: str = "same"
+    picture_spacing_mm: float | None = None
+    picture_hu_window: tuple[float, float] | None = None
+    force: bool = False
+
+    def __post_init__(self) -> None:
+        if self.align not in ALIGNMENTS:
+            raise DataSetError("unknown alignment", got=repr(self.align), expected=f"one of {', '.join(ALIGNMENTS)}")
+
+    def to_record(self) -> dict[str, Any]:
+        """What changes the voxels of a case, as JSON values; `force` only decides whether it is taken."""
+        window = self.picture_hu_window
+        return {
+            "align": self.align,
+            "picture_spacing_mm": self.picture_spacing_mm,
+            "picture_hu_window": None if window is None else list(window),
+        }
+
+
+def read_paired(case: PairedCase, reading: Reading) -> tuple[Volume, Volume, Volume | None, dict[str, Any]]:
+    """MR, CT and mask (or None) of a case on the MR's grid, and what the alignment found, JSON-able.
+
+    Raises
+    ------
+    InputError, GeometryError : as `read_volume`; a constant image, a CT for an MR, a mask on another grid.
+    """
+    mr, ct = _read(case.mr, Quantity.MR, reading), _read(case.ct, Quantity.HU, reading)
+    if case.side_by_side:
+        mr, ct = _half(mr, 0), _half(ct, 1)
+    require_mr(mr, force=reading.force)
+    require_not_constant(ct)
+    mask = None if case.mask is None else _read(case.mask, Quantity.MASK, reading)
+    if mask is not None:
+        require_mask_fits(mask, mr)
+    found: dict[str, Any] = {}
+    if reading.align == "resample":
+        from mr2ct.preprocessing.resampling import resample_to
+
+        ct = resample_to(ct, mr.geometry, interpolation="linear", outside=LOWEST_HU)
+    elif reading.align == "rigid":
+        from mr2ct.preprocessing.registration import register_rigid
+
+        transform = register_rigid(mr, ct)
+        ct = transform.resample(ct, mr.geometry, outside=LOWEST_HU)
+        found["registration"] = transform.to_dict()
+    return mr, ct, mask, found
+
+
+def read_unpaired(case: UnpairedCase, reading: Reading) -> Volume:
+    """The one volume of an unpaired case; errors as `read_paired`."""
+    volume = _read(case.path, case.quantity, reading)
+    if case.quantity is Quantity.MR:
+        require_mr(volume, force=reading.force)
+    else:
+        require_not_constant(volume)
+    return volume
+
+
+def _read(path: Path, quantity: Quantity, reading: Reading) -> Volume:
+    return read_volume(
+        path,
+        quantity=quantity,
+        spacing_mm=reading.picture_spacing_mm,
+        hu_window=reading.picture_hu_window if quantity is Quantity.HU else None,
+        force=reading.force,
+    )
+
+
+def _half(picture: Volume, number: int) -> Volume:
+    """The left (0) or right (1) half of a picture, both on the grid of the left one."""
+    columns = picture.voxels.shape[0]
+    if columns % 2:
+        raise DataSetError(
+            "a picture of two halves has an odd width", got=f"{columns} columns", expected="MR and CT of one width"
+        )
+    half = columns // 2
+    shape = (half, picture.voxels.shape[1], picture.voxels.shape[2])
+    voxels = np.ascontiguousarray(picture.voxels[number * half : (number + 1) * half])
+    return Volume(voxels, Geometry(shape, picture.geometry.affine), picture.quantity)

@@ -1,0 +1,123 @@
+"""Which function finds the cases of a data set: the registry of layouts, and a guess for those who name none."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field
+from pathlib import Path
+
+from mr2ct.datasets.cases import PairedCase, UnpairedCase, find_folders, find_synthrad, find_unpaired, read_csv
+from mr2ct.datasets.pictures import find_pictures, looks_like_pictures
+from mr2ct.errors import DataSetError
+
+
+@dataclass(frozen=True)
+class Sources:
+    """Where a data set lies: one folder or CSV, or a folder for each of MR, CT and (for pairs) mask."""
+
+    data: Path | None = None
+    mr: Path | None = None
+    ct: Path | None = None
+    mask: Path | None = None
+
+    def one(self) -> Path:
+        """The folder or CSV that holds everything; DataSetError where it was not named."""
+        if self.data is None:
+            raise DataSetError("this layout lies in one place", expected="the folder or CSV of the data set")
+        return self.data
+
+    def two(self) -> tuple[Path, Path, Path | None]:
+        """The folders of MR, CT and mask: as named, else `mr`, `ct` and `mask` in `data`."""
+        if self.mr is not None and self.ct is not None:
+            return self.mr, self.ct, self.mask
+        if self.data is None or self.mr is not None or self.ct is not None:
+            raise DataSetError("this layout needs a folder of MR and a folder of CT", remedy="give --mr and --ct")
+        mask = self.data / "mask"
+        return self.data / "mr", self.data / "ct", self.mask or (mask if mask.is_dir() else None)
+
+
+@dataclass(frozen=True)
+class DataSet:
+    """The cases of a data set, and the sides on which its own folders put the patients, if they do."""
+
+    cases: tuple[PairedCase | UnpairedCase, ...]
+    sides: Mapping[str, tuple[str, ...]] = field(default_factory=dict)
+
+
+def _synthrad(sources: Sources) -> DataSet:
+    return DataSet(find_synthrad(sources.one()))
+
+
+def _folders(sources: Sources) -> DataSet:
+    mr, ct, mask = sources.two()
+    return DataSet(find_folders(mr, ct, mask_dir=mask))
+
+
+def _csv(sources: Sources) -> DataSet:
+    return DataSet(read_csv(sources.one()))
+
+
+def _unpaired(sources: Sources) -> DataSet:
+    mr, ct, _ = sources.two()
+    return DataSet(find_unpaired(mr, ct))
+
+
+def _pictures(sources: Sources) -> DataSet:
+    found = find_pictures(sources.one())
+    return DataSet(found.cases, found.sides)
+
+
+def _paired_pictures(sources: Sources) -> DataSet:
+    found = find_pictures(sources.one(), paired=True)
+    return DataSet(found.cases, found.sides)
+
+
+LAYOUTS: dict[str, Callable[[Sources], DataSet]] = {
+    "synthrad": _synthrad,
+    "folders": _folders,
+    "csv": _csv,
+    "unpaired": _unpaired,
+    "pictures": _pictures,
+    "paired-pictures": _paired_pictures,
+}
+"""Every layout by its name on the command line."""
+
+
+def find_cases(sources: Sources, layout: str = "auto") -> DataSet:
+    """The cases of a data set.
+
+    Parameters
+    ----------
+    layout : a name in `LAYOUTS`, or "auto": a CSV, two folders of one set of names, picture folders, or SynthRAD's.
+
+    Raises
+    ------
+    DataSetError : an unknown layout, or what the layout's own function raises.
+
+    Example
+    -------
+    >>> find_cases(Sources(data=Path("SynthRAD/Task1/brain"))).cases  # doctest: +SKIP
+    """
+    if layout == "auto":
+        layout = guess_layout(sources)
+    if layout not in LAYOUTS:
+        raise DataSetError("unknown layout", got=repr(layout), expected=f"auto, {', '.join(LAYOUTS)}")
+    return LAYOUTS[layout](sources)
+
+
+def guess_layout(sources: Sources) -> str:
+    """The layout that a data set seems to have; never "unpaired", which is for the user to say.
+
+    Example
+    -------
+    >>> guess_layout(Sources(data=Path("cases.CSV")))
+    'csv'
+    """
+    if sources.mr is not None or sources.ct is not None:
+        return "folders"
+    data = sources.one()
+    if data.suffix.lower() == ".csv":
+        return "csv"
+    if (data / "mr").is_dir() and (data / "ct").is_dir():
+        return "folders"
+    return "pictures" if looks_like_pictures(data) else "synthrad"

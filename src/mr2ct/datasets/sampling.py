@@ -1,0 +1,221 @@
+"""What a training step sees: boxes cut from prepared cases, drawn anew for each step from the seed and the step alone.
+
+A batch depends on nothing but (seed, step, rank): to resume at step n is to ask for batch n. Boxes are slices, slabs of
+neighbouring slices (2.5-D) or patches (3-D), read from memory-mapped arrays without loading the volume.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+from torch import Tensor
+
+from mr2ct.datasets.store import StoredCase
+from mr2ct.errors import DataSetError
+from mr2ct.geometry import PLANE_AXIS
+from mr2ct.hounsfield import HuScaling
+
+Batch = dict[str, Tensor]
+
+
+@dataclass(frozen=True)
+class BoxPlan:
+    """Which boxes are cut.
+
+    Parameters
+    ----------
+    planes : the planes slices are cut in; ignored for 3-D patches.
+    size : voxels of a slice (2 numbers) or a patch (3 numbers); what lies outside the volume is background.
+    context_slices : neighbouring slices the network sees at once: 1 for 2-D, 3, 5, ... for 2.5-D, None for 3-D patches.
+    foreground : the share of boxes whose centre is a voxel of the mask; the others' centre is anywhere.
+    """
+
+    size: tuple[int, ...]
+    planes: tuple[str, ...] = ("axial", "coronal", "sagittal")
+    context_slices: int | None = 1
+    foreground: float = 0.8
+
+    def __post_init__(self) -> None:
+        wanted = 3 if self.context_slices is None else 2
+        if len(self.size) != wanted:
+            raise DataSetError("box size does not fit the kind of box", got=self.size, expected=f"{wanted} numbers")
+        if self.context_slices is not None and self.context_slices % 2 == 0:
+            raise DataSetError("a slab has a middle slice", got=self.context_slices, expected="an odd number of slices")
+
+
+def read_box(voxels: NDArray[Any], start: Sequence[int], size: Sequence[int], *, outside: float) -> NDArray[np.float32]:
+    """Copy a box of `size` voxels that begins at voxel `start` (may be negative); beyond the array it is `outside`.
+
+    Example
+    -------
+    >>> read_box(np.ones((2, 2, 2)), (-1, 0, 0), (2, 1, 1), outside=0).ravel().tolist()
+    [0.0, 1.0]
+    """
+    box = np.full(tuple(size), outside, dtype=np.float32)
+    first = [max(s, 0) for s in start]
+    last = [min(s + n, have) for s, n, have in zip(start, size, voxels.shape, strict=True)]
+    if all(a < b for a, b in zip(first, last, strict=True)):
+        source = tuple(slice(a, b) for a, b in zip(first, last, strict=True))
+        target = tuple(slice(a - s, b - s) for a, b, s in zip(first, last, start, strict=True))
+        box[target] = voxels[source]
+    return box
+
+
+def planes_of(case: StoredCase, plan: BoxPlan) -> tuple[str, ...]:
+    """The plan's planes that can be cut from this case: a volume one voxel thick has but one."""
+    shape = case.info.shape
+    thin = [plane for plane, axis in PLANE_AXIS.items() if shape[axis] == 1]
+    return tuple(plane for plane in plan.planes if not thin or plane in thin)
+
+
+class BoxCutter:
+    """Draw boxes from one case. `centres` remembers, for each case, a thinned list of its mask's voxels."""
+
+    def __init__(self, plan: BoxPlan, scaling: HuScaling) -> None:
+        self.plan, self.scaling = plan, scaling
+        self._foreground: dict[str, NDArray[np.int32]] = {}
+
+    def cut(self, case: StoredCase, rng: np.random.Generator, *, plane: str | None = None) -> dict[str, Any]:
+        """One random box of `case`: whichever of mr, ct, mask it has, (channels, *spatial) float32 network units."""
+        axis = None if self.plan.context_slices is None else PLANE_AXIS[plane or self._draw_plane(case, rng)]
+        size = self._box_size(axis)
+        centre = self._draw_centre(case, rng)
+        # a slab's slices above and below a thin volume repeat nothing: they are background
+        start = [int(c) - n // 2 for c, n in zip(centre, size, strict=True)]
+        box: dict[str, Any] = {"left_right": np.float32(axis != 0)}
+        if case.has_mr:
+            box["mr"] = self._channels(read_box(case.mr(), start, size, outside=0), axis)
+        if axis is not None:
+            start[axis], size[axis] = int(centre[axis]), 1
+        box["mask"] = self._channels((read_box(case.mask(), start, size, outside=0) > 0).astype(np.float32), axis)
+        if case.has_ct:
+            hu = read_box(case.ct(), start, size, outside=self.scaling.lowest_hu)
+            box["ct"] = self._channels(self.scaling.to_network(hu), axis)
+        return box
+
+    def _draw_plane(self, case: StoredCase, rng: np.random.Generator) -> str:
+        planes = planes_of(case, self.plan)
+        if not planes:
+            raise DataSetError(
+                "case has no slice in the planes asked for", got=case.info.case, expected=", ".join(self.plan.planes)
+            )
+        return planes[int(rng.integers(len(planes)))]
+
+    def _box_size(self, axis: int | None) -> list[int]:
+        size = list(self.plan.size)
+        if axis is not None and self.plan.context_slices is not None:
+            size.insert(axis, self.plan.context_slices)
+        return size
+
+    def _draw_centre(self, case: StoredCase, rng: np.random.Generator) -> NDArray[np.int32]:
+        inside = self._inside(case)
+        if len(inside) and rng.random() < self.plan.foreground:
+            return np.asarray(inside[int(rng.integers(len(inside)))])
+        return rng.integers(case.info.shape).astype(np.int32)
+
+    def _inside(self, case: StoredCase) -> NDArray[np.int32]:
+        if case.info.case not in self._foreground:
+            voxels = np.argwhere(np.asarray(case.mask()) > 0).astype(np.int32)
+            self._foreground[case.info.case] = voxels[:: max(1, len(voxels) // 20_000)]
+        return self._foreground[case.info.case]
+
+    @staticmethod
+    def _channels(box: NDArray[np.float32], axis: int | None) -> NDArray[np.float32]:
+        return box[None] if axis is None else np.ascontiguousarray(np.moveaxis(box, axis, 0))
+
+
+@dataclass(frozen=True)
+class CasePool:
+    """Cases drawn with a weight: real patients and phantoms in the proportion that a recipe asks for."""
+
+    cases: tuple[StoredCase, ...]
+    weight: float = 1.0
+
+
+def _stack(boxes: Sequence[Mapping[str, Any]]) -> Batch:
+    return {key: torch.from_numpy(np.stack([box[key] for box in boxes])) for key in boxes[0]}
+
+
+class PairedBatches(torch.utils.data.Dataset[Batch]):
+    """Batch number `step` of paired boxes: mr (N, C, *spatial), ct and mask (N, 1, *spatial), network units.
+
+    Also left_right (N,): 1 where the first spatial axis runs left to right, so that a flip along it is anatomy.
+    """
+
+    def __init__(
+        self, pools: Sequence[CasePool], cutter: BoxCutter, *, batch_size: int, seed: int, rank: int = 0
+    ) -> None:
+        self.pools = [CasePool(tuple(c for c in pool.cases if c.has_mr and c.has_ct), pool.weight) for pool in pools]
+        if not any(pool.cases for pool in self.pools):
+            raise DataSetError("no paired case to train on", remedy="prepare cases that have both MR and CT")
+        self.cutter, self.batch_size, self.seed, self.rank = cutter, batch_size, seed, rank
+
+    def __getitem__(self, step: int) -> Batch:
+        rng = np.random.default_rng((self.seed, self.rank, step))
+        return _stack([self.cutter.cut(_draw_case(self.pools, rng), rng) for _ in range(self.batch_size)])
+
+
+class UnpairedBatches(torch.utils.data.Dataset[Batch]):
+    """Batch number `step` of MR and CT of different patients, in one plane: mr, mr_mask, ct, ct_mask (N, 1, *spatial).
+
+    No CT in a batch belongs to a patient whose MR is in it.
+    """
+
+    def __init__(
+        self,
+        mr_cases: Sequence[StoredCase],
+        ct_cases: Sequence[StoredCase],
+        cutter: BoxCutter,
+        *,
+        batch_size: int,
+        seed: int,
+        rank: int = 0,
+    ) -> None:
+        self.mr_cases = [case for case in mr_cases if case.has_mr]
+        self.ct_cases = [case for case in ct_cases if case.has_ct]
+        if not self.mr_cases or not self.ct_cases:
+            raise DataSetError("unpaired training needs MR cases and CT cases", remedy="prepare both")
+        self.cutter, self.batch_size, self.seed, self.rank = cutter, batch_size, seed, rank
+
+    def __getitem__(self, step: int) -> Batch:
+        rng = np.random.default_rng((self.seed, self.rank, step))
+        plane = None
+        if self.cutter.plan.context_slices is not None:
+            plane = self.cutter.plan.planes[int(rng.integers(len(self.cutter.plan.planes)))]
+        mr_cases = self._draw(self.mr_cases, plane, rng, avoid=frozenset())
+        seen = frozenset(case.info.patient for case in mr_cases)
+        ct_cases = self._draw(self.ct_cases, plane, rng, avoid=seen)
+        mr = _stack([self._only(self.cutter.cut(case, rng, plane=plane), "mr") for case in mr_cases])
+        ct = _stack([self._only(self.cutter.cut(case, rng, plane=plane), "ct") for case in ct_cases])
+        return {
+            "mr": mr["mr"], "mr_mask": mr["mask"], "ct": ct["ct"], "ct_mask": ct["mask"], "left_right": mr["left_right"]
+        }  # fmt: skip
+
+    def _draw(
+        self, cases: Sequence[StoredCase], plane: str | None, rng: np.random.Generator, *, avoid: frozenset[str]
+    ) -> list[StoredCase]:
+        fit = [
+            case
+            for case in cases
+            if case.info.patient not in avoid and (plane is None or plane in planes_of(case, self.cutter.plan))
+        ]
+        if not fit:
+            raise DataSetError(
+                "no case to draw", got=f"plane {plane}", expected="MR and CT of different patients in every plane"
+            )
+        return [fit[int(rng.integers(len(fit)))] for _ in range(self.batch_size)]
+
+    @staticmethod
+    def _only(box: dict[str, Any], quantity: str) -> dict[str, Any]:
+        return {key: box[key] for key in (quantity, "mask", "left_right")}
+
+
+def _draw_case(pools: Sequence[CasePool], rng: np.random.Generator) -> StoredCase:
+    weights = np.array([pool.weight if pool.cases else 0.0 for pool in pools])
+    pool = pools[int(rng.choice(len(pools), p=weights / weights.sum()))]
+    return pool.cases[int(rng.integers(len(pool.cases)))]
