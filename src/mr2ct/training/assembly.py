@@ -1,0 +1,259 @@
+"""From a recipe to the things it names: networks, method, cases, batches. Here alone a recipe meets constructors."""
+
+from __future__ import annotations
+
+import json
+import random
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+import torch
+from lightning_fabric import Fabric
+from torch import Tensor, nn
+
+from mr2ct.datasets.augmentation import Augmentation, IntensityAugmentation, SpatialAugmentation
+from mr2ct.datasets.sampling import Batch, BoxCutter, BoxPlan, CasePool, PairedBatches, UnpairedBatches
+from mr2ct.datasets.splits import Split, make_split, read_split, require_covers, write_split
+from mr2ct.datasets.store import CaseStore, StoredCase
+from mr2ct.errors import DataSetError
+from mr2ct.hounsfield import HuScaling
+from mr2ct.models import build_network
+from mr2ct.training.cyclegan import CycleGAN, CycleWeights, Players
+from mr2ct.training.learner import Learner, Schedule
+from mr2ct.training.loop import Method
+from mr2ct.training.pix2pix import PairWeights, Pix2Pix
+from mr2ct.training.recipe import CycleGanSettings, DataSettings, Pix2PixSettings, Recipe, StoreSettings
+from mr2ct.training.supervised import Supervised
+
+REAL = "real"
+
+
+@dataclass(frozen=True)
+class Cases:
+    """The cases of a run: pools to train on, pairs whose truth is known (CycleGAN), cases to validate on, the split."""
+
+    train: tuple[CasePool, ...]
+    pairs: tuple[CasePool, ...]
+    validation: tuple[StoredCase, ...]
+    split: Split
+
+
+def open_cases(data: DataSettings, *, seed: int, folder: Path) -> Cases:
+    """Open the stores and split their patients. The split used is written to `folder`/split.json.
+
+    Phantoms are never validated on and never split. Raises DataSetError where nothing is left to validate on.
+    """
+    stores = [CaseStore.open(store.path) for store in data.stores]
+    patients = {c.info.patient: c.info.centre for store in stores for c in store.cases if c.info.source == REAL}
+    split = _split(data, patients, seed=seed, folder=folder)
+    require_covers(split, patients)
+    write_split(split, folder / "split.json")
+
+    def on_side(cases: Iterable[StoredCase], side: str) -> tuple[StoredCase, ...]:
+        names = frozenset(getattr(split, side))
+        # without real patients (a run on phantoms alone) every case trains, and the first ones validate as well
+        return tuple(c for c in cases if c.info.patient in names or (c.info.source != REAL and side == "train"))
+
+    train = _pools(stores, data.stores, lambda cases: on_side(cases, "train"))
+    everything = [case for store in stores for case in store.cases]
+    validation = tuple(c for c in on_side(everything, "validation") if c.has_mr and c.has_ct)
+    validation = validation or tuple(c for c in everything if c.has_mr and c.has_ct and not patients)
+    pairs = _pools([CaseStore.open(store.path) for store in data.paired_stores], data.paired_stores, tuple)
+    if not any(pool.cases for pool in train):
+        raise DataSetError("no case left to train on", got=f"{len(split.train)} training patients")
+    if not validation:
+        raise DataSetError(
+            "no paired case to validate on",
+            remedy="keep some patients with both MR and CT for validation: data.validation_patients",
+        )
+    return Cases(train, pairs, validation, split)
+
+
+def _pools(
+    stores: Sequence[CaseStore],
+    settings: Sequence[StoreSettings],
+    choose: Callable[[tuple[StoredCase, ...]], tuple[StoredCase, ...]],
+) -> tuple[CasePool, ...]:
+    return tuple(CasePool(choose(store.cases), setting.weight) for store, setting in zip(stores, settings, strict=True))
+
+
+def _split(data: DataSettings, patients: dict[str, str], *, seed: int, folder: Path) -> Split:
+    if data.split is not None:
+        return read_split(data.split)
+    if (folder / "split.json").exists():
+        return read_split(folder / "split.json")
+    if not patients:
+        return Split(train=(), validation=(), test=(), seed=seed)
+    return make_split(patients, seed=seed, test=data.test_patients, validation=data.validation_patients)
+
+
+def unpaired_sides(
+    pools: Sequence[CasePool], *, seed: int, folder: Path
+) -> tuple[tuple[StoredCase, ...], tuple[StoredCase, ...]]:
+    """The cases that give MR and those that give CT: no patient gives both. Written to `folder`/unpaired.json.
+
+    Patients who have both are shared out at random by `seed`, half each; patients who have one give that one.
+    """
+    cases = [case for pool in pools for case in pool.cases]
+    with_mr = {case.info.patient for case in cases if case.has_mr}
+    with_ct = {case.info.patient for case in cases if case.has_ct}
+    both = sorted(with_mr & with_ct)
+    random.Random(seed).shuffle(both)
+    half = (len(both) + 1) // 2
+    of_mr, of_ct = (with_mr - with_ct) | set(both[:half]), (with_ct - with_mr) | set(both[half:])
+    sides = {"mr": sorted(of_mr), "ct": sorted(of_ct)}
+    (folder / "unpaired.json").write_text(json.dumps(sides, indent=1) + "\n", encoding="utf-8")
+    return (
+        tuple(case for case in cases if case.has_mr and case.info.patient in of_mr),
+        tuple(case for case in cases if case.has_ct and case.info.patient in of_ct),
+    )
+
+
+def batch_source(
+    recipe: Recipe, cases: Cases, fabric: Fabric, *, folder: Path
+) -> Callable[[int], Iterable[dict[str, Tensor]]]:
+    """From a step to the augmented batches, on the device, of that step and all later ones."""
+    data = recipe.data
+    plan = BoxPlan(
+        size=tuple(data.size),
+        planes=tuple(data.planes),
+        context_slices=data.context_slices,
+        foreground=data.foreground,
+    )
+    cutter = BoxCutter(plan, HuScaling(*recipe.hu_range))
+    extra: PairedBatches | None = None
+    batches: PairedBatches | UnpairedBatches
+    if isinstance(recipe.method, CycleGanSettings):
+        of_mr, of_ct = unpaired_sides(cases.train, seed=recipe.seed, folder=folder)
+        batches = UnpairedBatches(
+            of_mr, of_ct, cutter, batch_size=data.batch_size, seed=recipe.seed, rank=fabric.global_rank
+        )
+        if cases.pairs:
+            extra = PairedBatches(
+                cases.pairs, cutter, batch_size=data.batch_size, seed=recipe.seed + 1, rank=fabric.global_rank
+            )
+    else:
+        batches = PairedBatches(
+            cases.train, cutter, batch_size=data.batch_size, seed=recipe.seed, rank=fabric.global_rank
+        )
+    augmentation = Augmentation(
+        SpatialAugmentation(**data.spatial.model_dump()) if data.spatial else None,
+        IntensityAugmentation(**data.intensity.model_dump()) if data.intensity else None,
+    )
+
+    def source(first_step: int) -> Iterator[dict[str, Tensor]]:
+        steps = range(first_step, recipe.run.max_steps)
+        main = _loaded(batches, steps, workers=data.workers)
+        pairs = _loaded(extra, steps, workers=data.workers) if extra is not None else None
+        for step, batch in zip(steps, main, strict=True):
+            seed = (recipe.seed * 1_000_003 + step) * 1009 + fabric.global_rank
+            ready = augmentation(_on_device(batch, fabric), seed=2 * seed)
+            if pairs is not None:
+                pair = augmentation(_on_device(next(pairs), fabric), seed=2 * seed + 1)
+                ready |= {"pair_mr": pair["mr"], "pair_ct": pair["ct"], "pair_mask": pair["mask"]}
+            yield ready
+
+    return source
+
+
+def _loaded(dataset: torch.utils.data.Dataset[Batch], steps: range, *, workers: int) -> Iterator[Batch]:
+    loader = torch.utils.data.DataLoader(dataset, batch_size=None, sampler=steps, num_workers=workers)
+    return iter(loader)
+
+
+def _on_device(batch: Batch, fabric: Fabric) -> Batch:
+    return {key: _fast_layout(images.to(fabric.device, non_blocking=True)) for key, images in batch.items()}
+
+
+def _fast_layout(images: Tensor) -> Tensor:
+    layouts = {4: torch.channels_last, 5: torch.channels_last_3d}
+    layout = layouts.get(images.dim())
+    return images if layout is None else images.contiguous(memory_format=layout)
+
+
+def build_generator(recipe: Recipe) -> nn.Module:
+    """The MR-to-sCT network of a recipe, its channels and dimensions as the data section asks."""
+    data = recipe.data
+    shape = {"in_channels": data.context_slices or 1, "dims": 3 if data.context_slices is None else 2}
+    return build_network(recipe.network.name, {**shape, **recipe.network.arguments})
+
+
+def network_arguments(recipe: Recipe) -> dict[str, object]:
+    """The arguments `build_generator` used: what a bundle has to say of the network."""
+    data = recipe.data
+    shape = {"in_channels": data.context_slices or 1, "dims": 3 if data.context_slices is None else 2}
+    return {**shape, **recipe.network.arguments}
+
+
+def build_method(recipe: Recipe, generator: nn.Module, fabric: Fabric) -> Method:
+    """The training method of a recipe round an existing generator, with networks and optimisers on the device."""
+    settings, ema = recipe.method, recipe.optimiser.ema_decay
+    dims = 3 if recipe.data.context_slices is None else 2
+    to_ct = _learner(fabric, generator, recipe, learning_rate=recipe.optimiser.learning_rate)
+    if isinstance(settings, Pix2PixSettings):
+        seen = {"in_channels": (recipe.data.context_slices or 1) + 1, "dims": dims}
+        weights = PairWeights(settings.l1_weight, settings.gradient_weight, settings.outside_weight)
+        return Pix2Pix(
+            to_ct,
+            _judge(fabric, recipe, settings, seen),
+            weights=weights,
+            adversarial_from=settings.adversarial_from,
+            kind=settings.kind,
+            ema_decay=ema,
+        )
+    if isinstance(settings, CycleGanSettings):
+        backward = build_generator(recipe)
+        to_mr = _learner(fabric, backward, recipe, learning_rate=recipe.optimiser.learning_rate)
+        judges = [_judge(fabric, recipe, settings, {"in_channels": 1, "dims": dims}) for _ in range(2)]
+        return CycleGAN(
+            Players(to_ct, to_mr, *judges),
+            weights=_cycle_weights(settings),
+            pool_size=settings.pool_size,
+            pairs_alone_steps=settings.pairs_alone_steps,
+            ema_decay=ema,
+            seed=recipe.seed,
+        )
+    return Supervised(
+        to_ct, gradient_weight=settings.gradient_weight, outside_weight=settings.outside_weight, ema_decay=ema
+    )
+
+
+def _cycle_weights(settings: CycleGanSettings) -> CycleWeights:
+    return CycleWeights(
+        cycle=settings.cycle_weight,
+        identity=settings.identity_weight,
+        adversarial=settings.adversarial_weight,
+        structure=settings.structure_weight,
+        outside=settings.outside_weight,
+        paired=settings.paired_weight,
+    )
+
+
+def _judge(
+    fabric: Fabric, recipe: Recipe, settings: Pix2PixSettings | CycleGanSettings, shape: dict[str, int]
+) -> Learner:
+    network = build_network(settings.discriminator.name, {**shape, **settings.discriminator.arguments})
+    return _learner(fabric, network, recipe, learning_rate=settings.discriminator_learning_rate)
+
+
+def _learner(fabric: Fabric, network: nn.Module, recipe: Recipe, *, learning_rate: float) -> Learner:
+    optimiser = recipe.optimiser
+    if recipe.data.context_slices is not None:
+        network = network.to(memory_format=torch.channels_last)  # type: ignore[call-overload]
+    schedule = Schedule(
+        total_steps=recipe.run.max_steps,
+        warmup_steps=optimiser.warmup_steps,
+        decay=optimiser.decay,
+        decay_from=optimiser.decay_from,
+        final=optimiser.final,
+    )
+    return Learner(
+        fabric,
+        network,
+        learning_rate=learning_rate,
+        schedule=schedule,
+        betas=optimiser.betas,
+        weight_decay=optimiser.weight_decay,
+        clip_norm=optimiser.clip_norm,
+    )

@@ -1,0 +1,189 @@
+"""CycleGAN (Zhu 2017, arXiv:1703.10593): two generators and two discriminators, for MR and CT of different patients.
+
+Unpaired MR and CT do not say by themselves that the dark skull is bright in CT and dark air is not. What tells them
+apart here: outline masks, a structure term that keeps edges in place, and, where a recipe names some, pairs whose truth
+is known (phantoms), learnt from alone at first and beside the unpaired images afterwards.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Any, NamedTuple
+
+import torch
+from torch import Tensor, nn
+
+from mr2ct.training.average import moving_average
+from mr2ct.training.image_pool import ImagePool
+from mr2ct.training.learner import Learner, update
+from mr2ct.training.losses import adversarial, gradient_difference, masked_l1, outside_l1, structure_difference
+from mr2ct.training.supervised import AIR
+
+MR_BACKGROUND = 0.0
+
+
+@dataclass(frozen=True)
+class CycleWeights:
+    """How much each term counts.
+
+    Parameters
+    ----------
+    cycle, identity : of the paper, 10 and 5 there. adversarial : 1 in the paper.
+    structure : edges of the MR and of its sCT stay parallel (normalised gradient fields), and of the CT and its sMR.
+    outside : air outside the sCT's outline, background outside the synthetic MR's.
+    paired : of L1 and gradients on pairs of known truth, if the batch has any.
+    """
+
+    cycle: float = 10.0
+    identity: float = 5.0
+    adversarial: float = 1.0
+    structure: float = 1.0
+    outside: float = 1.0
+    paired: float = 10.0
+
+
+@dataclass(frozen=True)
+class _Synthetic:
+    """One direction and back: the other modality's image made from a real one, and the real one made again from it."""
+
+    image: Tensor
+    again: Tensor
+
+
+class Players(NamedTuple):
+    """The four learners: generators MR to CT and CT to MR, discriminators of CT and of MR."""
+
+    to_ct: Learner
+    to_mr: Learner
+    judge_ct: Learner
+    judge_mr: Learner
+
+
+class CycleGAN:
+    """Two generators against two discriminators.
+
+    Parameters
+    ----------
+    weights : of the terms. pool_size : images each pool keeps (50 in the paper).
+    pairs_alone_steps : how many first steps learn only from pairs of known truth.
+    """
+
+    def __init__(
+        self,
+        players: Players,
+        *,
+        weights: CycleWeights,
+        pool_size: int = 50,
+        pairs_alone_steps: int = 0,
+        ema_decay: float = 0.999,
+        seed: int = 0,
+    ) -> None:
+        self.to_ct, self.to_mr, self.judge_ct, self.judge_mr = players
+        self.weights, self.pairs_alone_steps, self.steps = weights, pairs_alone_steps, 0
+        self.ct_pool, self.mr_pool = ImagePool(size=pool_size, seed=seed), ImagePool(size=pool_size, seed=seed + 1)
+        self._average = moving_average(players.to_ct.network, decay=ema_decay)
+
+    @property
+    def averaged(self) -> nn.Module:
+        """The averaged MR-to-sCT network."""
+        module: nn.Module = self._average.module
+        return module
+
+    @property
+    def learning_rate(self) -> float:
+        """The MR-to-sCT network's next learning rate."""
+        return self.to_ct.learning_rate
+
+    def train_step(self, batch: dict[str, Tensor]) -> dict[str, Tensor]:
+        """Learn from one batch: mr, mr_mask, ct, ct_mask of different patients; pair_mr, pair_ct, pair_mask if any."""
+        terms: dict[str, Tensor] = {}
+        loss = torch.zeros((), device=batch["mr"].device)
+        if "pair_mr" in batch:
+            terms["paired"] = self._paired(batch)
+            loss = loss + self.weights.paired * terms["paired"]
+        if self.steps < self.pairs_alone_steps:
+            update(loss, [self.to_ct, self.to_mr])
+        else:
+            terms |= self._play(batch, loss)
+        self._average.update_parameters(self.to_ct.network)
+        self.steps += 1
+        return {name: term.detach() for name, term in terms.items()}
+
+    def _play(self, batch: dict[str, Tensor], loss: Tensor) -> dict[str, Tensor]:
+        """One round of generators against discriminators; `loss` is what the generators owe already."""
+        mr = _outlined(batch["mr"], batch["mr_mask"], MR_BACKGROUND)
+        ct = _outlined(batch["ct"], batch["ct_mask"], AIR)
+        self._freeze_judges(True)
+        sct, smr = self._there_and_back(mr, self.to_ct, self.to_mr), self._there_and_back(ct, self.to_mr, self.to_ct)
+        terms = {**self._cycle_terms(mr, sct, ct, smr), **self._anatomy_terms(batch, mr, sct, ct, smr)}
+        masked_sct = _outlined(sct.image, batch["mr_mask"], AIR)
+        masked_smr = _outlined(smr.image, batch["ct_mask"], MR_BACKGROUND)
+        terms["adversarial"] = _convinces(self.judge_ct, masked_sct) + _convinces(self.judge_mr, masked_smr)
+        loss = loss + sum((getattr(self.weights, name) * term for name, term in terms.items()), torch.zeros_like(loss))
+        update(loss, [self.to_ct, self.to_mr])
+        self._freeze_judges(False)
+        terms["judge_ct"] = _judge(self.judge_ct, real=ct, synthetic=self.ct_pool.swap(masked_sct))
+        terms["judge_mr"] = _judge(self.judge_mr, real=mr, synthetic=self.mr_pool.swap(masked_smr))
+        return terms
+
+    def _paired(self, batch: dict[str, Tensor]) -> Tensor:
+        mr, ct, mask = batch["pair_mr"], batch["pair_ct"], batch["pair_mask"]
+        sct, smr = self.to_ct(mr), self.to_mr(_outlined(ct, mask, AIR))
+        to_ct = masked_l1(sct, ct, mask) + gradient_difference(sct, ct, mask) + 0.2 * outside_l1(sct, mask, value=AIR)
+        return to_ct + 0.5 * masked_l1(smr, mr, mask)
+
+    @staticmethod
+    def _there_and_back(image: Tensor, there: Learner, back: Learner) -> _Synthetic:
+        synthetic = there(image)
+        return _Synthetic(synthetic, back(synthetic))
+
+    def _cycle_terms(self, mr: Tensor, sct: _Synthetic, ct: Tensor, smr: _Synthetic) -> dict[str, Tensor]:
+        terms = {"cycle": (sct.again - mr).abs().mean() + (smr.again - ct).abs().mean()}
+        if self.weights.identity:
+            terms["identity"] = (self.to_ct(ct) - ct).abs().mean() + (self.to_mr(mr) - mr).abs().mean()
+        return terms
+
+    @staticmethod
+    def _anatomy_terms(
+        batch: dict[str, Tensor], mr: Tensor, sct: _Synthetic, ct: Tensor, smr: _Synthetic
+    ) -> dict[str, Tensor]:
+        of_mr, of_ct = batch["mr_mask"], batch["ct_mask"]
+        return {
+            "structure": structure_difference(mr, sct.image, of_mr) + structure_difference(ct, smr.image, of_ct),
+            "outside": outside_l1(sct.image, of_mr, value=AIR) + outside_l1(smr.image, of_ct, value=MR_BACKGROUND),
+        }
+
+    def _freeze_judges(self, frozen: bool) -> None:
+        self.judge_ct.freeze(frozen)
+        self.judge_mr.freeze(frozen)
+
+    def state_dict(self) -> dict[str, Any]:
+        """Everything that the next step depends on."""
+        parts = {name: getattr(self, name).state_dict() for name in _PARTS}
+        return {**parts, "average": self._average.state_dict(), "steps": self.steps}
+
+    def load_state_dict(self, state: dict[str, Any]) -> None:
+        """Go on from where `state_dict` was taken."""
+        for name in _PARTS:
+            getattr(self, name).load_state_dict(state[name])
+        self._average.load_state_dict(state["average"])
+        self.steps = int(state["steps"])
+
+
+_PARTS = ("to_ct", "to_mr", "judge_ct", "judge_mr", "ct_pool", "mr_pool")
+
+
+def _outlined(image: Tensor, mask: Tensor, outside: float) -> Tensor:
+    return image * mask + outside * (1 - mask)
+
+
+def _convinces(judge: Learner, synthetic: Tensor) -> Tensor:
+    return adversarial(judge(synthetic), real=True, kind="least_squares")
+
+
+def _judge(judge: Learner, *, real: Tensor, synthetic: Tensor) -> Tensor:
+    of_real = adversarial(judge(real), real=True, kind="least_squares")
+    of_synthetic = adversarial(judge(synthetic), real=False, kind="least_squares")
+    loss = 0.5 * (of_real + of_synthetic)
+    update(loss, [judge])
+    return loss

@@ -1,0 +1,125 @@
+"""A network with its optimiser and learning-rate schedule: what one player of a training method brings along."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from typing import Any, Literal
+
+import torch
+from lightning_fabric import Fabric
+from torch import Tensor, nn
+
+from mr2ct.errors import RecipeError
+
+Decay = Literal["constant", "linear", "cosine"]
+
+
+@dataclass(frozen=True)
+class Schedule:
+    """The learning rate, as a share of its peak, at each step: linear warm-up, a plateau, then decay to `final`.
+
+    Parameters
+    ----------
+    total_steps, warmup_steps : in optimiser steps. decay_from : share of the run after which decay begins.
+
+    Example
+    -------
+    >>> Schedule(total_steps=10, decay="linear")(5)
+    0.5
+    """
+
+    total_steps: int
+    warmup_steps: int = 0
+    decay: Decay = "cosine"
+    decay_from: float = 0.0
+    final: float = 0.0
+
+    def __call__(self, step: int) -> float:
+        """The share of the peak learning rate at `step`, counted from 0."""
+        if step < self.warmup_steps:
+            return (step + 1) / self.warmup_steps
+        begin = max(self.warmup_steps, int(self.decay_from * self.total_steps))
+        along = min(max((step - begin) / max(self.total_steps - begin, 1), 0.0), 1.0)
+        falls: dict[Decay, float] = {
+            "constant": 1.0,
+            "linear": 1 - along,
+            "cosine": (1 + math.cos(math.pi * along)) / 2,
+        }
+        return self.final + (1 - self.final) * falls[self.decay]
+
+
+class Learner:
+    """Steps a network against a loss: AdamW, the schedule, clipping of the gradient's norm.
+
+    Parameters
+    ----------
+    network : made ready for the device by Fabric; call `learner(images)` to run it.
+    clip_norm : the gradient's largest norm; 0 leaves it alone.
+    """
+
+    def __init__(
+        self,
+        fabric: Fabric,
+        network: nn.Module,
+        *,
+        learning_rate: float,
+        schedule: Callable[[int], float],
+        betas: tuple[float, float] = (0.9, 0.999),
+        weight_decay: float = 0.0,
+        clip_norm: float = 0.0,
+    ) -> None:
+        self.fabric, self.network, self.clip_norm = fabric, network, clip_norm
+        optimiser = torch.optim.AdamW(network.parameters(), lr=learning_rate, betas=betas, weight_decay=weight_decay)
+        self._ready, self._optimiser = fabric.setup(network, optimiser)
+        self._schedule = torch.optim.lr_scheduler.LambdaLR(optimiser, schedule)
+
+    def __call__(self, images: Tensor) -> Tensor:
+        """Run the network in the run's precision; the result is float32."""
+        result: Tensor = self._ready(images)
+        return result.float()
+
+    @property
+    def learning_rate(self) -> float:
+        """The rate of the next step."""
+        return float(self._schedule.get_last_lr()[0])
+
+    def freeze(self, frozen: bool) -> None:
+        """Keep gradients from reaching the network's parameters, or let them again."""
+        self.network.requires_grad_(not frozen)
+
+    def step(self) -> None:
+        """Apply the gathered gradient and clear it."""
+        if self.clip_norm:
+            self.fabric.clip_gradients(self._ready, self._optimiser, max_norm=self.clip_norm, error_if_nonfinite=False)
+        self._optimiser.step()
+        self._optimiser.zero_grad(set_to_none=True)
+        self._schedule.step()
+
+    def state_dict(self) -> dict[str, Any]:
+        """Network, optimiser and schedule, as tensors and numbers."""
+        return {
+            "network": self.network.state_dict(),
+            "optimiser": self._optimiser.state_dict(),
+            "schedule": self._schedule.state_dict(),
+        }
+
+    def load_state_dict(self, state: dict[str, Any]) -> None:
+        """Become the learner that `state_dict` described."""
+        self.network.load_state_dict(state["network"])
+        self._optimiser.load_state_dict(state["optimiser"])
+        self._schedule.load_state_dict(state["schedule"])
+
+
+def update(loss: Tensor, learners: Sequence[Learner]) -> None:
+    """Send the loss's gradient back and step every learner that it reaches."""
+    if not torch.isfinite(loss):
+        raise RecipeError(
+            "the loss is no longer a finite number",
+            got=float(loss),
+            remedy="lower optimiser.learning_rate, or set run.precision=32-true",
+        )
+    learners[0].fabric.backward(loss)
+    for learner in learners:
+        learner.step()

@@ -1,0 +1,65 @@
+"""Supervised training on paired MR and CT: masked L1 in HU plus a structural term. The attention U-Net's method."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from torch import Tensor, nn
+
+from mr2ct.training.average import moving_average
+from mr2ct.training.learner import Learner, update
+from mr2ct.training.losses import gradient_difference, masked_l1, outside_l1
+
+AIR = -1.0
+
+
+class Supervised:
+    """One learner, one loss.
+
+    Parameters
+    ----------
+    generator : MR to sCT.
+    gradient_weight : of the structural term (gradients as sharp as the CT's).
+    outside_weight : of the term that asks for air outside the mask, where the CT shows the table.
+    ema_decay : of the moving average `averaged`, which is validated and kept.
+    """
+
+    def __init__(
+        self, generator: Learner, *, gradient_weight: float = 1.0, outside_weight: float = 0.2, ema_decay: float = 0.999
+    ) -> None:
+        self.generator = generator
+        self.gradient_weight, self.outside_weight = gradient_weight, outside_weight
+        self._average = moving_average(generator.network, decay=ema_decay)
+
+    @property
+    def averaged(self) -> nn.Module:
+        """The averaged MR-to-sCT network."""
+        module: nn.Module = self._average.module
+        return module
+
+    @property
+    def learning_rate(self) -> float:
+        """The MR-to-sCT network's next learning rate."""
+        return self.generator.learning_rate
+
+    def train_step(self, batch: dict[str, Tensor]) -> dict[str, Tensor]:
+        """Learn from one paired batch (mr, ct, mask) and return the loss's terms, unweighted."""
+        sct = self.generator(batch["mr"])
+        terms = {
+            "l1": masked_l1(sct, batch["ct"], batch["mask"]),
+            "gradient": gradient_difference(sct, batch["ct"], batch["mask"]),
+            "outside": outside_l1(sct, batch["mask"], value=AIR),
+        }
+        loss = terms["l1"] + self.gradient_weight * terms["gradient"] + self.outside_weight * terms["outside"]
+        update(loss, [self.generator])
+        self._average.update_parameters(self.generator.network)
+        return {name: term.detach() for name, term in terms.items()}
+
+    def state_dict(self) -> dict[str, Any]:
+        """Everything that the next step depends on."""
+        return {"generator": self.generator.state_dict(), "average": self._average.state_dict()}
+
+    def load_state_dict(self, state: dict[str, Any]) -> None:
+        """Go on from where `state_dict` was taken."""
+        self.generator.load_state_dict(state["generator"])
+        self._average.load_state_dict(state["average"])
