@@ -80,7 +80,9 @@ class IntensityAugmentation:
     contrast : strength of a random monotone curve; 0 keeps the contrast, 1 allows a gamma of 0.4 to 2.5.
     bias_field : the largest relative change by a smooth field (a product of cosines of random phase).
     noise : the largest standard deviation of the noise, as a share of bright tissue; Rician, as in magnitude images.
-    blur, ghosting : probability that a sample is blurred (thick slices), or has ghosts of motion along one axis.
+    blur : probability that a sample is blurred along one axis, as thick slices are.
+    ghosting : probability of periodic ghosts along one axis (pulsation, breathing).
+    motion : probability that the head moved once while k-space was filled: a band of its lines is of a shifted head.
     """
 
     scaling: float = 0.15
@@ -89,10 +91,11 @@ class IntensityAugmentation:
     noise: float = 0.03
     blur: float = 0.15
     ghosting: float = 0.1
+    motion: float = 0.1
 
     def __call__(self, mr: Tensor, generator: torch.Generator) -> Tensor:
         """(N, C, *spatial) MR in network units to the same, changed; never negative."""
-        for change in (self._contrast, self._bias, self._ghosts, self._blur, self._noise):
+        for change in (self._contrast, self._bias, self._ghosts, self._move, self._blur, self._noise):
             mr = change(mr, generator)
         return mr
 
@@ -124,6 +127,19 @@ class IntensityAugmentation:
         weight = weight.reshape([-1 if other == axis else 1 for other in range(mr.dim())])
         ghosted = torch.fft.ifft(torch.fft.fft(mr, dim=axis) * weight, dim=axis).abs()
         return torch.where(_column(chosen, mr), ghosted, mr)
+
+    def _move(self, mr: Tensor, generator: torch.Generator) -> Tensor:
+        chosen = torch.rand(mr.shape[0], generator=generator) < self.motion
+        if not bool(chosen.any()):
+            return mr
+        axis = 2 + int(torch.randint(mr.dim() - 2, (1,), generator=generator))
+        voxels, from_line = torch.randint(1, 5, (1,), generator=generator), torch.rand(1, generator=generator) * 0.4
+        # k-space with its middle at line 0: lines beyond `from_line` of the sampling rate are of the moved head
+        late = torch.fft.fftfreq(mr.shape[axis], device=mr.device) > float(from_line) + 0.05
+        late = late.reshape([-1 if other == axis else 1 for other in range(mr.dim())])
+        before, after = (torch.fft.fft(image, dim=axis) for image in (mr, torch.roll(mr, int(voxels), dims=axis)))
+        moved = torch.fft.ifft(torch.where(late, after, before), dim=axis).abs()
+        return torch.where(_column(chosen, mr), moved, mr)
 
     def _blur(self, mr: Tensor, generator: torch.Generator) -> Tensor:
         chosen = torch.rand(mr.shape[0], generator=generator) < self.blur

@@ -14,6 +14,7 @@ from mr2ct.geometry import Geometry
 from mr2ct.hounsfield import LOWEST_HU
 from mr2ct.io import read_volume
 from mr2ct.io.checks import require_mask_fits, require_mr, require_not_constant
+from mr2ct.io.images import is_picture
 from mr2ct.volume import Quantity, Volume
 
 ALIGNMENTS = ("same", "resample", "rigid")
@@ -62,14 +63,11 @@ def read_paired(case: PairedCase, reading: Reading) -> tuple[Volume, Volume, Vol
     ------
     InputError, GeometryError : as `read_volume`; a constant image, a CT for an MR, a mask on another grid.
     """
-    mr, ct = _read(case.mr, Quantity.MR, reading), _read(case.ct, Quantity.HU, reading)
+    mr, mask = read_mr(case, reading)
+    ct = _read(case.ct, Quantity.HU, reading)
     if case.side_by_side:
-        mr, ct = _half(mr, 0), _half(ct, 1)
-    require_mr(mr, force=reading.force)
+        ct = _half(ct, 1)
     require_not_constant(ct)
-    mask = None if case.mask is None else _read(case.mask, Quantity.MASK, reading)
-    if mask is not None:
-        require_mask_fits(mask, mr)
     found: dict[str, Any] = {}
     if reading.align == "resample":
         from mr2ct.preprocessing.resampling import resample_to
@@ -84,17 +82,30 @@ def read_paired(case: PairedCase, reading: Reading) -> tuple[Volume, Volume, Vol
     return mr, ct, mask, found
 
 
-def read_unpaired(case: UnpairedCase, reading: Reading) -> Volume:
-    """The one volume of an unpaired case; errors as `read_paired`."""
-    volume = _read(case.path, case.quantity, reading)
-    if case.quantity is Quantity.MR:
-        require_mr(volume, force=reading.force)
+def read_mr(case: PairedCase | UnpairedCase, reading: Reading) -> tuple[Volume, Volume | None]:
+    """MR and mask (or None) of a case that has an MR; errors as `read_paired`."""
+    if isinstance(case, UnpairedCase):
+        mr, mask = _read(case.path, Quantity.MR, reading), None
     else:
-        require_not_constant(volume)
-    return volume
+        mr = _read(case.mr, Quantity.MR, reading)
+        mask = None if case.mask is None else _read(case.mask, Quantity.MASK, reading)
+        if case.side_by_side:
+            mr = _half(mr, 0)
+    require_mr(mr, force=reading.force)
+    if mask is not None:
+        require_mask_fits(mask, mr)
+    return mr, mask
+
+
+def read_ct(case: UnpairedCase, reading: Reading) -> Volume:
+    """The CT of an unpaired case; errors as `read_paired`."""
+    ct = _read(case.path, Quantity.HU, reading)
+    require_not_constant(ct)
+    return ct
 
 
 def _read(path: Path, quantity: Quantity, reading: Reading) -> Volume:
+    _require_told(path, quantity, reading)
     return read_volume(
         path,
         quantity=quantity,
@@ -102,6 +113,16 @@ def _read(path: Path, quantity: Quantity, reading: Reading) -> Volume:
         hu_window=reading.picture_hu_window if quantity is Quantity.HU else None,
         force=reading.force,
     )
+
+
+def _require_told(path: Path, quantity: Quantity, reading: Reading) -> None:
+    """Pictures say neither how large their pixels are nor, of a CT, what their greys mean, unless mr2ct wrote them."""
+    if not is_picture(path) or path.with_name(f"{path.name}.json").exists():
+        return
+    if reading.picture_spacing_mm is None:
+        raise DataSetError(f"{path} does not say how large its pixels are", remedy="give --picture-spacing-mm")
+    if quantity is Quantity.HU and reading.picture_hu_window is None:
+        raise DataSetError(f"{path} does not say which HU black and white are", remedy="give --hu-window LOW HIGH")
 
 
 def _half(picture: Volume, number: int) -> Volume:

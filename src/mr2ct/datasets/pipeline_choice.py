@@ -1,29 +1,80 @@
-"""The pipeline that a data set is prepared with: the default one with a few choices, and what is learnt from the cases."""
+"""The pipeline that a data set is prepared with: the default one, with choices and what is learnt from the cases."""
 
 from __future__ import annotations
 
-import dataclasses
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 
-from mr2ct.datasets.case_images import Reading
+from mr2ct.datasets.case_images import Reading, read_mr
 from mr2ct.datasets.cases import PairedCase, UnpairedCase
-from mr2ct.errors import DataSetError
-from mr2ct.preprocessing.pipeline import Pipeline, default_pipeline
+from mr2ct.datasets.store import read_settings
+from mr2ct.errors import DataSetError, Mr2ctError
+from mr2ct.preprocessing.bias_field import BiasFieldCorrection
+from mr2ct.preprocessing.body_mask import BodyMask
+from mr2ct.preprocessing.core_scaling import CoreScaling
+from mr2ct.preprocessing.hu_clipping import ClipHu
+from mr2ct.preprocessing.intensity import PercentileScaling, ZScore
+from mr2ct.preprocessing.nyul import Nyul
+from mr2ct.preprocessing.orientation import ToCanonical
+from mr2ct.preprocessing.pipeline import Pipeline
+from mr2ct.preprocessing.resampling import ToSpacing
+from mr2ct.preprocessing.step import Step
+from mr2ct.volume import Quantity, Volume
+
+Case = PairedCase | UnpairedCase
+
+SCALINGS: dict[str, type[CoreScaling | PercentileScaling | ZScore]] = {
+    "core": CoreScaling,
+    "percentile": PercentileScaling,
+    "zscore": ZScore,
+}
+"""Intensity scalings that need nothing but the image itself, by their name on the command line; "nyul" is learnt."""
 
 
 def choose_pipeline(
-    fit_on: Sequence[PairedCase | UnpairedCase],
-    reading: Reading,
-    root: Path,
-    *,
-    normalise: str,
-    n4: bool,
-    spacing_mm: float,
+    fit_on: Sequence[Case], reading: Reading, root: Path, *, normalise: str, n4: bool, spacing_mm: float
 ) -> Pipeline:
-    steps = []
-    for step in default_pipeline().steps:
-        steps.append(dataclasses.replace(step, spacing_mm=spacing_mm) if step.name == "to_spacing" else step)
-    if n4 or normalise != "percentile":
-        raise DataSetError("not yet")
-    return Pipeline(tuple(steps))
+    """Canonical axes, one voxel size, body mask, bias field correction if asked for, intensity scaling, HU clipping.
+
+    Parameters
+    ----------
+    fit_on : the training cases, from which a standard histogram is learnt where `normalise` is "nyul".
+    reading : how they are read.
+    root : the store; what it was prepared with before is not learnt anew.
+    normalise : "core", "percentile", "zscore" or "nyul". n4 : correct the bias field. spacing_mm : of prepared cases.
+
+    Raises
+    ------
+    DataSetError : an unknown normalisation, a spacing of 0 or less, no case with an MR to learn from.
+    """
+    if not spacing_mm > 0:
+        raise DataSetError("unusable voxel size", got=f"{spacing_mm:g} mm", expected="more than 0")
+    before: tuple[Step, ...] = (ToCanonical(), ToSpacing(spacing_mm), BodyMask())
+    if n4:
+        before += (BiasFieldCorrection(),)
+    if normalise in SCALINGS:
+        return Pipeline((*before, SCALINGS[normalise](), ClipHu()))
+    if normalise != "nyul":
+        raise DataSetError("unknown normalisation", got=repr(normalise), expected=", ".join([*SCALINGS, "nyul"]))
+    learnt = _recorded_nyul(root) or Nyul.fit(_images(fit_on, Pipeline(before), reading))
+    return Pipeline((*before, learnt, ClipHu()))
+
+
+def _recorded_nyul(root: Path) -> Nyul | None:
+    if not (root / "store.json").exists():
+        return None
+    steps = Pipeline.from_record(read_settings(root)["pipeline"]).steps
+    return next((step for step in steps if isinstance(step, Nyul)), None)
+
+
+def _images(cases: Sequence[Case], before: Pipeline, reading: Reading) -> Iterator[tuple[Volume, Volume]]:
+    """MR and mask of each case that has an MR; a case that fails here will fail again, and be reported, later."""
+    for case in cases:
+        if isinstance(case, UnpairedCase) and case.quantity is not Quantity.MR:
+            continue
+        try:
+            mr, mask = read_mr(case, reading)
+            prepared = before.apply(mr, mask=mask)
+        except Mr2ctError:
+            continue
+        yield prepared.mr, prepared.mask

@@ -20,7 +20,7 @@ from functools import partial
 from pathlib import Path
 from typing import Any
 
-from mr2ct.datasets.case_images import Reading, read_paired, read_unpaired
+from mr2ct.datasets.case_images import Reading, read_ct, read_mr, read_paired
 from mr2ct.datasets.cases import PairedCase, UnpairedCase
 from mr2ct.datasets.store import (
     CaseInfo,
@@ -174,13 +174,13 @@ def _prepare_paired(case: PairedCase, pipeline: Pipeline, root: Path, *, reading
 
 
 def _prepare_unpaired(case: UnpairedCase, pipeline: Pipeline, root: Path, *, reading: Reading) -> None:
-    volume = read_unpaired(case, reading)
     if case.quantity is Quantity.MR:
-        prepared = pipeline.apply(volume)
+        mr, _ = read_mr(case, reading)
+        prepared = pipeline.apply(mr)
         info = _info(case, prepared.mr.geometry, prepared.record)
         write_case(root, info=info, mr=prepared.mr.voxels, mask=prepared.mask.voxels)
     else:
-        prepared_ct = pipeline.apply_ct(volume)
+        prepared_ct = pipeline.apply_ct(read_ct(case, reading))
         info = _info(case, prepared_ct.ct.geometry, prepared_ct.record)
         write_case(root, info=info, ct=prepared_ct.ct.voxels, mask=prepared_ct.mask.voxels)
 

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -32,7 +33,8 @@ class BoxPlan:
     planes : the planes slices are cut in; ignored for 3-D patches.
     size : voxels of a slice (2 numbers) or a patch (3 numbers); what lies outside the volume is background.
     context_slices : neighbouring slices the network sees at once: 1 for 2-D, 3, 5, ... for 2.5-D, None for 3-D patches.
-    foreground : the share of boxes whose centre is a voxel of the mask; the others' centre is anywhere.
+    foreground : the share of boxes drawn round a voxel of the mask; the others round any voxel. Where a box fits
+        into the volume it is moved to lie inside.
     """
 
     size: tuple[int, ...]
@@ -68,25 +70,30 @@ def read_box(voxels: NDArray[Any], start: Sequence[int], size: Sequence[int], *,
 
 def planes_of(case: StoredCase, plan: BoxPlan) -> tuple[str, ...]:
     """The plan's planes that can be cut from this case: a volume one voxel thick has but one."""
+    if plan.context_slices is None:
+        return plan.planes
     shape = case.info.shape
     thin = [plane for plane, axis in PLANE_AXIS.items() if shape[axis] == 1]
     return tuple(plane for plane in plan.planes if not thin or plane in thin)
 
 
 class BoxCutter:
-    """Draw boxes from one case. `centres` remembers, for each case, a thinned list of its mask's voxels."""
+    """Draw boxes from one case at a time; a thinned list of each case's mask voxels is remembered."""
 
     def __init__(self, plan: BoxPlan, scaling: HuScaling) -> None:
         self.plan, self.scaling = plan, scaling
-        self._foreground: dict[str, NDArray[np.int32]] = {}
+        # by folder: two stores may each have a case of the same name
+        self._foreground: dict[Path, NDArray[np.int32]] = {}
 
     def cut(self, case: StoredCase, rng: np.random.Generator, *, plane: str | None = None) -> dict[str, Any]:
         """One random box of `case`: whichever of mr, ct, mask it has, (channels, *spatial) float32 network units."""
         axis = None if self.plan.context_slices is None else PLANE_AXIS[plane or self._draw_plane(case, rng)]
         size = self._box_size(axis)
         centre = self._draw_centre(case, rng)
-        # a slab's slices above and below a thin volume repeat nothing: they are background
-        start = [int(c) - n // 2 for c, n in zip(centre, size, strict=True)]
+        start = [
+            int(c) - n // 2 if other == axis else _start_inside(int(c), n, have)
+            for other, (c, n, have) in enumerate(zip(centre, size, case.info.shape, strict=True))
+        ]
         box: dict[str, Any] = {"left_right": np.float32(axis != 0)}
         if case.has_mr:
             box["mr"] = self._channels(read_box(case.mr(), start, size, outside=0), axis)
@@ -119,14 +126,27 @@ class BoxCutter:
         return rng.integers(case.info.shape).astype(np.int32)
 
     def _inside(self, case: StoredCase) -> NDArray[np.int32]:
-        if case.info.case not in self._foreground:
+        if case.folder not in self._foreground:
             voxels = np.argwhere(np.asarray(case.mask()) > 0).astype(np.int32)
-            self._foreground[case.info.case] = voxels[:: max(1, len(voxels) // 20_000)]
-        return self._foreground[case.info.case]
+            self._foreground[case.folder] = voxels[:: max(1, len(voxels) // 20_000)]
+        return self._foreground[case.folder]
 
     @staticmethod
     def _channels(box: NDArray[np.float32], axis: int | None) -> NDArray[np.float32]:
         return box[None] if axis is None else np.ascontiguousarray(np.moveaxis(box, axis, 0))
+
+
+def _start_inside(centre: int, size: int, length: int) -> int:
+    """Where a box of `size` round `centre` begins, moved to lie inside the volume; in its middle where it is larger.
+
+    Example
+    -------
+    >>> _start_inside(1, 4, 10), _start_inside(9, 4, 10), _start_inside(9, 14, 10)
+    (0, 6, -2)
+    """
+    if size >= length:
+        return -((size - length) // 2)
+    return min(max(centre - size // 2, 0), length - size)
 
 
 @dataclass(frozen=True)
@@ -145,14 +165,24 @@ class PairedBatches(torch.utils.data.Dataset[Batch]):
     """Batch number `step` of paired boxes: mr (N, C, *spatial), ct and mask (N, 1, *spatial), network units.
 
     Also left_right (N,): 1 where the first spatial axis runs left to right, so that a flip along it is anatomy.
+    Cases that lack MR or CT, or have no slice in the planes asked for, are left out.
     """
 
     def __init__(
         self, pools: Sequence[CasePool], cutter: BoxCutter, *, batch_size: int, seed: int, rank: int = 0
     ) -> None:
-        self.pools = [CasePool(tuple(c for c in pool.cases if c.has_mr and c.has_ct), pool.weight) for pool in pools]
+        self.pools = [
+            CasePool(tuple(c for c in pool.cases if c.has_mr and c.has_ct and planes_of(c, cutter.plan)), pool.weight)
+            for pool in pools
+        ]
         if not any(pool.cases for pool in self.pools):
-            raise DataSetError("no paired case to train on", remedy="prepare cases that have both MR and CT")
+            raise DataSetError(
+                "no paired case to train on",
+                expected=f"cases with slices in {', '.join(cutter.plan.planes)}"
+                if cutter.plan.context_slices
+                else None,
+                remedy="prepare cases that have both MR and CT",
+            )
         self.cutter, self.batch_size, self.seed, self.rank = cutter, batch_size, seed, rank
 
     def __getitem__(self, step: int) -> Batch:
@@ -163,7 +193,7 @@ class PairedBatches(torch.utils.data.Dataset[Batch]):
 class UnpairedBatches(torch.utils.data.Dataset[Batch]):
     """Batch number `step` of MR and CT of different patients, in one plane: mr, mr_mask, ct, ct_mask (N, 1, *spatial).
 
-    No CT in a batch belongs to a patient whose MR is in it.
+    No CT in a batch belongs to a patient whose MR is in it. Planes that only MR or only CT can be cut in are left out.
     """
 
     def __init__(
@@ -181,12 +211,23 @@ class UnpairedBatches(torch.utils.data.Dataset[Batch]):
         if not self.mr_cases or not self.ct_cases:
             raise DataSetError("unpaired training needs MR cases and CT cases", remedy="prepare both")
         self.cutter, self.batch_size, self.seed, self.rank = cutter, batch_size, seed, rank
+        of_mr, of_ct = (
+            {plane for case in cases for plane in planes_of(case, cutter.plan)}
+            for cases in (self.mr_cases, self.ct_cases)
+        )
+        self.planes = tuple(plane for plane in cutter.plan.planes if plane in of_mr & of_ct)
+        if not self.planes:
+            raise DataSetError(
+                "MR and CT cases have no plane in common",
+                got=f"MR {', '.join(sorted(of_mr)) or 'none'}; CT {', '.join(sorted(of_ct)) or 'none'}",
+                expected=f"one of {', '.join(cutter.plan.planes)} in both",
+            )
 
     def __getitem__(self, step: int) -> Batch:
         rng = np.random.default_rng((self.seed, self.rank, step))
         plane = None
         if self.cutter.plan.context_slices is not None:
-            plane = self.cutter.plan.planes[int(rng.integers(len(self.cutter.plan.planes)))]
+            plane = self.planes[int(rng.integers(len(self.planes)))]
         mr_cases = self._draw(self.mr_cases, plane, rng, avoid=frozenset())
         seen = frozenset(case.info.patient for case in mr_cases)
         ct_cases = self._draw(self.ct_cases, plane, rng, avoid=seen)

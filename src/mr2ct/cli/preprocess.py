@@ -1,0 +1,145 @@
+"""`mr2ct preprocess`: find the cases of a data set, split the patients, and prepare a store that training reads."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from enum import StrEnum
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated
+
+import typer
+
+from mr2ct.errors import DataSetError
+
+if TYPE_CHECKING:
+    from mr2ct.datasets.layouts import DataSet
+    from mr2ct.datasets.prepare import Outcome, Summary
+    from mr2ct.datasets.splits import Split
+
+_MOST_JOBS = 4
+_LAYOUT_HELP = "auto, synthrad, folders, csv, unpaired, pictures or paired-pictures."
+_SPLIT_HELP = "Hold patients out, such as test=24,validation=12, or by a split file; kept in STORE/split.json."
+
+
+class Normalise(StrEnum):
+    """How MR intensities are put on one scale."""
+
+    CORE = "core"
+    PERCENTILE = "percentile"
+    ZSCORE = "zscore"
+    NYUL = "nyul"
+
+
+def preprocess(  # noqa: PLR0913
+    output: Annotated[Path, typer.Option("-o", "--output", help="The store's folder.", show_default=False)],
+    data: Annotated[Path | None, typer.Argument(help="The data set: a folder or a CSV.", show_default=False)] = None,
+    *,
+    layout: Annotated[str, typer.Option(help=_LAYOUT_HELP)] = "auto",
+    mr: Annotated[Path | None, typer.Option(help="The folder of MRs, where MR and CT lie apart.")] = None,
+    ct: Annotated[Path | None, typer.Option(help="The folder of CTs.")] = None,
+    mask: Annotated[Path | None, typer.Option(help="The folder of body masks, if there are any.")] = None,
+    n4: Annotated[bool, typer.Option("--n4", help="Correct the MR's bias field (N4).")] = False,
+    normalise: Annotated[Normalise, typer.Option(help="How MR intensities are scaled.")] = Normalise.CORE,
+    spacing_mm: Annotated[float, typer.Option(help="Voxel size of the prepared cases.")] = 1.0,
+    register: Annotated[bool, typer.Option("--register", help="Register each CT rigidly to its MR.")] = False,
+    resample_ct: Annotated[bool, typer.Option("--resample-ct", help="Resample each CT onto its MR's grid.")] = False,
+    picture_spacing_mm: Annotated[float | None, typer.Option(help="For pictures: mm per pixel.")] = None,
+    hu_window: Annotated[
+        tuple[float, float] | None, typer.Option(help="For CT pictures: the HU of black and of white.")
+    ] = None,
+    split: Annotated[str | None, typer.Option(help=_SPLIT_HELP)] = None,
+    seed: Annotated[int, typer.Option(help="The seed of a new split.")] = 0,
+    jobs: Annotated[int, typer.Option(min=0, help="Processes; 0: one a core, at most 4.")] = 0,
+    force: Annotated[bool, typer.Option("--force", help="Take an MR that looks like a CT.")] = False,
+) -> None:
+    """Prepare a data set once, into a store that training reads.
+
+    Started again with the same arguments, it goes on where it was stopped. A case that fails does not stop the others;
+    it is named at the end, and the exit code is 1.
+    """
+    from mr2ct.datasets.case_images import Reading
+    from mr2ct.datasets.layouts import Sources, find_cases
+    from mr2ct.datasets.pipeline_choice import choose_pipeline
+    from mr2ct.datasets.prepare import prepare
+    from mr2ct.datasets.store import finished_cases
+
+    reading = Reading(_alignment(register, resample_ct), picture_spacing_mm, hu_window, force)
+    found = find_cases(Sources(data, mr, ct, mask), layout)
+    chosen = _settle_split(split, found, output / "split.json", seed=seed)
+    fit_on = [case for case in found.cases if chosen is None or case.patient in chosen.train]
+    pipeline = choose_pipeline(fit_on, reading, output, normalise=normalise.value, n4=n4, spacing_mm=spacing_mm)
+    already = set(finished_cases(output)) & {case.case for case in found.cases}
+    count = jobs or min(_MOST_JOBS, os.cpu_count() or 1)
+    with _progress(len(found.cases), completed=len(already)) as report:
+        summary = prepare(found.cases, pipeline, output, reading=reading, jobs=count, report=report)
+    _say(summary, output, chosen)
+    if summary.failed:
+        raise typer.Exit(1)
+
+
+def _alignment(register: bool, resample_ct: bool) -> str:
+    if register and resample_ct:
+        raise DataSetError("--register and --resample-ct exclude each other", remedy="registering resamples too")
+    return "rigid" if register else "resample" if resample_ct else "same"
+
+
+def _settle_split(asked: str | None, found: DataSet, path: Path, *, seed: int) -> Split | None:
+    """The split of the store: the file's where there is one, else as asked for; None where neither."""
+    from mr2ct.datasets.cases import patients_with_centres
+    from mr2ct.datasets.splits import copy_split, read_split, settle_split
+
+    patients = patients_with_centres(found.cases)
+    if asked is not None and asked.lower().endswith(".json"):
+        return copy_split(asked, path, patients=patients)
+    if asked is None and (path.exists() or not found.sides):
+        return read_split(path) if path.exists() else None
+    counts = parse_counts(asked or "test=0,validation=0")
+    return settle_split(path, patients, seed=seed, given=found.sides, **counts)
+
+
+def parse_counts(asked: str) -> dict[str, int]:
+    """The counts in "test=24,validation=12", either one 0 where left out.
+
+    Example
+    -------
+    >>> parse_counts("test=24")
+    {'test': 24, 'validation': 0}
+    """
+    counts = {"test": 0, "validation": 0}
+    for part in asked.split(","):
+        side, _, number = part.partition("=")
+        if side.strip() not in counts or not number.strip().isdecimal():
+            raise DataSetError("unusable --split", got=repr(asked), expected="test=24,validation=12 or a split file")
+        counts[side.strip()] = int(number)
+    return counts
+
+
+@contextmanager
+def _progress(total: int, *, completed: int) -> Iterator[Callable[[Outcome], None]]:
+    from rich.console import Console
+    from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
+
+    columns = (TextColumn("{task.description}"), BarColumn(), MofNCompleteColumn(), TimeRemainingColumn())
+    with Progress(*columns, console=Console(stderr=True)) as progress:
+        task = progress.add_task("preparing", total=total, completed=completed)
+
+        def report(outcome: Outcome) -> None:
+            progress.update(task, advance=1, description=outcome.case)
+            if outcome.reason is not None:
+                progress.console.print(f"failed: {outcome.case}", markup=False, highlight=False)
+
+        yield report
+
+
+def _say(summary: Summary, store: Path, split: Split | None) -> None:
+    typer.echo(
+        f"{store}: {len(summary.prepared)} cases prepared, {len(summary.skipped)} already there, "
+        f"{len(summary.failed)} failed"
+    )
+    if split is not None:
+        sides = f"{len(split.train)} train, {len(split.validation)} validation, {len(split.test)} test"
+        typer.echo(f"{store / 'split.json'}: patients {sides} (seed {split.seed})")
+    for case, reason in summary.failed.items():
+        typer.echo(f"failed: {case}: {reason}", err=True)

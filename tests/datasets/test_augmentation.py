@@ -1,0 +1,268 @@
+"""Augmentation moves MR, CT and mask alike, changes the intensity of the MR alone, and repeats itself by its seed."""
+
+from __future__ import annotations
+
+import dataclasses
+import math
+
+import numpy as np
+import pytest
+import torch
+from hypothesis import given, settings
+from hypothesis import strategies as st
+from scipy import ndimage
+
+from mr2ct.datasets.augmentation import Augmentation, IntensityAugmentation, SpatialAugmentation
+from mr2ct.errors import Mr2ctError
+
+NOT_AT_ALL = {field.name: 0.0 for field in dataclasses.fields(SpatialAugmentation)}
+NO_CHANGE = {field.name: 0.0 for field in dataclasses.fields(IntensityAugmentation)}
+SIZES = [(20, 32), (12, 16, 20)]
+
+both_dimensions = pytest.mark.parametrize("size", SIZES, ids=["2-D", "3-D"])
+
+
+def blob(size: tuple[int, ...], *, centre: tuple[float, ...] | None = None, width: float = 3.0) -> torch.Tensor:
+    """(2, 1, *size): a smooth spot of peak 1, in voxels."""
+    grids = np.meshgrid(*(np.arange(n) for n in size), indexing="ij")
+    centre = centre or tuple((n - 1) / 2 for n in size)
+    squared = sum((grid - c) ** 2 for grid, c in zip(grids, centre, strict=True))
+    return torch.from_numpy(np.exp(-squared / (2 * width**2))).float().expand(2, 1, *size).clone()
+
+
+def seeded(seed: int = 0) -> torch.Generator:
+    return torch.Generator().manual_seed(seed)
+
+
+def batch(size: tuple[int, ...]) -> dict[str, torch.Tensor]:
+    off_centre = tuple(n * 0.4 for n in size)
+    spot = blob(size, centre=off_centre)
+    return {"mr": spot, "ct": 2 * spot - 1, "mask": (spot > 0.1).float(), "left_right": torch.ones(2)}
+
+
+# --- in space
+
+
+@both_dimensions
+def test_mr_ct_and_mask_move_alike(size):
+    moved = Augmentation(SpatialAugmentation(shift=0.1))(batch(size), seed=3)
+    assert not torch.allclose(moved["mr"], batch(size)["mr"], atol=0.05)
+    torch.testing.assert_close(moved["ct"], 2 * moved["mr"] - 1, atol=1e-5, rtol=0)
+    # nearest for the mask and linear for the MR differ by a voxel at its rim
+    agrees = (moved["mask"] > 0) == (moved["mr"] > 0.1)
+    assert agrees.float().mean() > 0.97
+    assert set(moved["mask"].unique().tolist()) <= {0.0, 1.0}
+
+
+@both_dimensions
+def test_all_limits_at_zero_change_nothing(size):
+    before = batch(size)
+    after = Augmentation(SpatialAugmentation(**NOT_AT_ALL), IntensityAugmentation(**NO_CHANGE))(before, seed=1)
+    for key, image in before.items():
+        torch.testing.assert_close(after[key], image, atol=1e-5, rtol=0)
+
+
+def test_no_augmentation_is_the_batch_itself():
+    before = batch((8, 8))
+    after = Augmentation()(before, seed=1)
+    assert all(after[key] is image for key, image in before.items())
+
+
+@both_dimensions
+def test_a_flip_mirrors_the_first_axis_and_only_where_it_runs_left_to_right(size):
+    flip = SpatialAugmentation(**{**NOT_AT_ALL, "flip": 1.0})
+    before = batch(size)
+    images = {"mr": before["mr"], "ct": before["ct"], "mask": before["mask"]}
+    after = flip(images, torch.tensor([1.0, 0.0]), seeded())
+    for key, image in images.items():
+        torch.testing.assert_close(after[key][0], image[0].flip(1), atol=1e-5, rtol=0)
+        torch.testing.assert_close(after[key][1], image[1], atol=1e-5, rtol=0)
+
+
+def test_half_of_the_samples_are_flipped():
+    flip = SpatialAugmentation(**{**NOT_AT_ALL, "flip": 0.5})
+    ramp = torch.arange(4.0).reshape(1, 1, 4, 1).expand(400, 1, 4, 3)
+    after = flip({"mr": ramp}, torch.ones(400), seeded())["mr"]
+    flipped = (after[:, 0, 0, 0] > after[:, 0, 3, 0]).float().mean()
+    assert abs(float(flipped) - 0.5) < 0.08
+
+
+@pytest.mark.parametrize("size", [(40, 80), (80, 40), (48, 48)], ids=str)
+def test_a_rotation_keeps_a_disc_round_on_any_image(size):
+    turn = SpatialAugmentation(**{**NOT_AT_ALL, "rotation_deg": 60.0})
+    after = turn({"mr": blob(size, width=5.0)}, torch.zeros(2), seeded(4))["mr"]
+    torch.testing.assert_close(after, blob(size, width=5.0), atol=0.02, rtol=0)
+
+
+def test_a_rotation_turns_a_bar_without_shear_or_change_of_length():
+    rows, columns = np.meshgrid(np.arange(60) - 29.5, np.arange(90) - 44.5, indexing="ij")
+    bar = np.exp(-((rows / 2) ** 2 + (columns / 14) ** 2) / 2)
+    images = torch.from_numpy(bar).float()[None, None]
+    after = SpatialAugmentation(**{**NOT_AT_ALL, "rotation_deg": 45.0})({"mr": images}, torch.zeros(1), seeded(2))["mr"]
+    weights = after[0, 0].numpy() / after.sum().item()
+    places = np.stack([rows, columns])
+    covariance = np.einsum("aij,bij,ij->ab", places, places, weights)
+    widths = np.sqrt(np.linalg.eigvalsh(covariance))
+    np.testing.assert_allclose(widths, [2, 14], rtol=0.05)
+    angle = 0.5 * math.degrees(math.atan2(2 * covariance[0, 1], covariance[1, 1] - covariance[0, 0]))
+    assert 1 < abs(angle) <= 45
+
+
+@both_dimensions
+def test_a_movement_is_the_one_scipy_makes_of_the_same_matrix(size):
+    spatial = SpatialAugmentation(flip=0.0, rotation_deg=20.0, scaling=0.2, shift=0.05)
+    image = batch(size)["mr"][:1]
+    after = spatial({"mr": image}, torch.zeros(1), seeded(5))["mr"][0, 0].numpy()
+    theta = spatial._draw(image, torch.zeros(1), seeded(5))[0].double().numpy()
+    # affine_grid counts the last axis first and runs from -1 to 1
+    dims, lengths = len(size), np.array(size, dtype=float)
+    matrix = theta[::-1, :dims][:, ::-1] * lengths[:, None] / lengths[None, :]
+    middle = (lengths - 1) / 2
+    offset = middle - matrix @ middle + theta[::-1, dims] * lengths / 2
+    expected = ndimage.affine_transform(image[0, 0].numpy(), matrix, offset=offset, order=1, mode="grid-constant")
+    np.testing.assert_allclose(after, expected, atol=1e-4)
+    rigid = matrix / np.linalg.norm(matrix, axis=0)
+    np.testing.assert_allclose(rigid.T @ rigid, np.eye(dims), atol=1e-5)
+
+
+@given(st.floats(0, 0.5), st.integers(0, 10_000))
+@settings(max_examples=30, deadline=None)
+def test_shifts_and_scalings_stay_within_their_limits(limit, seed):
+    image = torch.zeros(8, 1, 10, 14)
+    scaled = SpatialAugmentation(**{**NOT_AT_ALL, "scaling": limit})._draw(image, torch.zeros(8), seeded(seed))
+    diagonal = torch.diagonal(scaled[:, :, :2], dim1=1, dim2=2)
+    assert ((diagonal - 1).abs() <= limit + 1e-5).all()
+    shifted = SpatialAugmentation(**{**NOT_AT_ALL, "shift": limit})._draw(image, torch.zeros(8), seeded(seed))
+    assert (shifted[:, :, 2].abs() <= 2 * limit + 1e-5).all()
+
+
+def test_what_moves_in_from_beyond_the_edge_is_background():
+    away = SpatialAugmentation(**{**NOT_AT_ALL, "shift": 3.0})
+    images = {"mr": torch.ones(4, 1, 6, 6), "ct": torch.ones(4, 1, 6, 6), "ct_mask": torch.ones(4, 1, 6, 6)}
+    after = away(images, torch.zeros(4), seeded(1))
+    gone = after["mr"] == 0
+    assert gone.any()
+    assert (after["ct"][gone] == -1).all()
+    assert (after["ct_mask"][gone] == 0).all()
+
+
+def test_unpaired_mr_and_ct_move_independently_each_with_its_mask():
+    spot = blob((24, 24))
+    images = {"mr": spot, "mr_mask": spot, "ct": 2 * spot - 1, "ct_mask": spot, "left_right": torch.ones(2)}
+    moved = Augmentation(SpatialAugmentation(shift=0.2))({**images}, seed=2)
+    assert not torch.allclose(moved["ct"], 2 * moved["mr"] - 1, atol=0.1)
+    for name, image in (("mr", moved["mr"]), ("ct", (moved["ct"] + 1) / 2)):
+        assert float((image - moved[f"{name}_mask"]).abs().mean()) < 0.03
+
+
+# --- in intensity
+
+
+@both_dimensions
+def test_only_the_mr_changes_in_intensity(size):
+    before = batch(size)
+    after = Augmentation(intensity=IntensityAugmentation(blur=1.0, ghosting=1.0))(before, seed=1)
+    assert not torch.allclose(after["mr"], before["mr"], atol=0.01)
+    assert torch.equal(after["ct"], before["ct"])
+    assert torch.equal(after["mask"], before["mask"])
+
+
+@given(st.integers(0, 100_000), st.sampled_from(SIZES))
+@settings(max_examples=25, deadline=None)
+def test_the_mr_is_never_negative_and_always_finite(seed, size):
+    # a spatial change before it may leave tiny negative numbers
+    mr = batch(size)["mr"] - 1e-3
+    changed = IntensityAugmentation(1.0 - 1e-6, 1.0, 0.9, 0.3, 1.0, 1.0, 1.0)(mr, seeded(seed))
+    assert torch.isfinite(changed).all()
+    assert (changed >= 0).all()
+
+
+@given(st.integers(0, 100_000))
+@settings(max_examples=25, deadline=None)
+def test_contrast_is_a_monotone_curve_that_keeps_zero(seed):
+    ramp = torch.linspace(0, 1.5, 40).reshape(1, 1, 8, 5)
+    only_contrast = IntensityAugmentation(**{**NO_CHANGE, "contrast": 1.0, "scaling": 0.5})
+    changed = only_contrast(ramp, seeded(seed)).flatten()
+    assert changed[0] == 0
+    assert (changed.diff() > 0).all()
+    # a brightness within its limits, and a gamma of 0.4 to 2.5
+    at_one = float(torch.from_numpy(np.interp([1.0], ramp.flatten(), changed))[0])
+    assert 0.49 <= at_one <= 1.51
+
+
+@both_dimensions
+def test_a_bias_field_is_smooth_and_within_its_limits(size):
+    flat = torch.ones(3, 1, *size)
+    field = IntensityAugmentation(**{**NO_CHANGE, "bias_field": 0.3})(flat, seeded(3))
+    assert (field > (1 - 0.3) ** len(size)).all()
+    assert (field < (1 + 0.3) ** len(size)).all()
+    assert field.std() > 0.01
+    assert all(field.diff(dim=axis).abs().max() < 0.15 for axis in range(2, field.dim()))
+    assert not torch.allclose(field[0], field[1])
+
+
+def test_noise_on_air_is_rician_with_its_known_mean():
+    level = 0.5
+    noisy = IntensityAugmentation(**{**NO_CHANGE, "noise": level})(torch.zeros(400, 1, 16, 16), seeded(1))
+    # over a uniform level up to 0.5 the Rayleigh mean, sigma sqrt(pi / 2), averages to half of its largest
+    assert float(noisy.mean()) == pytest.approx(0.5 * level * math.sqrt(math.pi / 2), rel=0.1)
+
+
+@both_dimensions
+def test_blur_weakens_edges_and_keeps_the_mean(size):
+    before = batch(size)["mr"]
+    after = IntensityAugmentation(**{**NO_CHANGE, "blur": 1.0})(before, seeded(1))
+    assert after.max() < before.max()
+    torch.testing.assert_close(after.mean(), before.mean())
+
+
+@both_dimensions
+def test_ghosts_repeat_the_head_along_one_axis(size):
+    before = batch(size)["mr"]
+    after = IntensityAugmentation(**{**NO_CHANGE, "ghosting": 1.0})(before, seeded(1))
+    changed = (after - before).abs() > 1e-3
+    assert changed.any()
+    # the k-space centre is kept
+    torch.testing.assert_close(after.mean(), before.mean(), rtol=0.25, atol=0)
+
+
+@both_dimensions
+def test_motion_adds_a_shifted_edge_along_one_axis_and_keeps_the_brightness(size):
+    # sharp edges: only the outer lines of k-space are of the moved head
+    before = (batch(size)["mr"] > 0.3).float()
+    after = IntensityAugmentation(**{**NO_CHANGE, "motion": 1.0})(before, seeded(1))
+    changed = (after - before).abs()
+    assert changed.max() > 1e-3
+    assert changed.mean() < 0.1
+    torch.testing.assert_close(after.mean(), before.mean(), rtol=0.25, atol=0)
+
+
+def test_probabilities_choose_single_samples():
+    before = blob((12, 12))[:1].expand(300, 1, 12, 12).clone()
+    after = IntensityAugmentation(**{**NO_CHANGE, "blur": 0.3})(before, seeded(5))
+    changed = (after - before).abs().flatten(1).amax(1) > 1e-4
+    assert abs(float(changed.float().mean()) - 0.3) < 0.08
+
+
+# --- together
+
+
+@both_dimensions
+def test_the_seed_decides(size):
+    augment = Augmentation(SpatialAugmentation(), IntensityAugmentation(blur=0.5, ghosting=0.5, motion=0.5))
+    one, again, other = (augment(batch(size), seed=seed)["mr"] for seed in (4, 4, 5))
+    assert torch.equal(one, again)
+    assert not torch.equal(one, other)
+
+
+def test_slabs_move_as_one():
+    slab = blob((16, 20)).expand(2, 5, 16, 20).clone()
+    images = {"mr": slab, "ct": slab[:, :1], "mask": slab[:, :1], "left_right": torch.ones(2)}
+    moved = Augmentation(SpatialAugmentation())(images, seed=1)
+    assert moved["mr"].shape == (2, 5, 16, 20)
+    assert all(torch.equal(moved["mr"][:, 0], moved["mr"][:, channel]) for channel in range(5))
+
+
+def test_a_batch_without_mr_is_refused():
+    with pytest.raises(Mr2ctError, match="a batch without MR; got ct; expected mr"):
+        Augmentation()({"ct": torch.zeros(1, 1, 2, 2), "left_right": torch.ones(1)}, seed=1)
