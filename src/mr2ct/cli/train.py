@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import math
+from contextlib import nullcontext
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
@@ -13,7 +15,9 @@ if TYPE_CHECKING:
     from lightning_fabric import Fabric
     from torch import Tensor, nn
 
+    from mr2ct.bundles import BundleDescription
     from mr2ct.training.assembly import Cases
+    from mr2ct.training.loop import Method, Outcome
     from mr2ct.training.recipe import Recipe
     from mr2ct.training.validation import Validation
 
@@ -36,41 +40,72 @@ def train(
     The run folder gets recipe.yaml (resolved), split.json, metrics.csv, tensorboard/, last.pt, best.pt, and at the end
     bundle/, which `mr2ct convert --model` takes.
     """
-    from mr2ct.training.recipe import read_recipe, write_recipe
+    from mr2ct.training.recipe import read_recipe
 
     settings = read_recipe(recipe, overrides or [])
     folder = output or Path("runs") / settings.name
     _require_fresh_or_resumed(folder, resume=resume)
-    folder.mkdir(parents=True, exist_ok=True)
-    write_recipe(settings, folder / "recipe.yaml")
     run(settings, folder, init_from=None if resume else init_from)
 
 
 def run(recipe: Recipe, folder: Path, *, init_from: str | None = None) -> None:
-    """Train until the recipe's limits, or go on where `folder` holds a checkpoint, and write `folder`/bundle."""
+    """Train until the recipe's limits, or go on where `folder` holds a checkpoint, and write `folder`/bundle.
+
+    With `run.devices` above 1 the command that runs is started anew for every process but the first.
+    """
     import torch
-    from lightning_fabric import Fabric
 
-    from mr2ct.training.assembly import batch_source, build_generator, build_method, open_cases
-    from mr2ct.training.loop import Limits, fit
-    from mr2ct.training.witness import RunWitness
+    from mr2ct.training.assembly import build_generator, build_method, open_cases
 
-    fabric = Fabric(accelerator=recipe.run.accelerator, devices=recipe.run.devices, precision=recipe.run.precision)
-    fabric.launch()
+    fabric = _launched(recipe)
     fabric.seed_everything(recipe.seed, verbose=False)
     torch.set_float32_matmul_precision("high")
     cases = open_cases(recipe.data, seed=recipe.seed, folder=folder)
+    # a store that no bundle can describe is found out now rather than after the training
+    description = _describe(recipe)
+    if fabric.is_global_zero:
+        _write_recipe(recipe, folder)
     generator = build_generator(recipe)
     if init_from is not None:
         generator.load_state_dict(_weights_of(init_from, recipe))
     method = build_method(recipe, generator, fabric)
-    validate = _validation(recipe, cases, fabric)
-    limits = recipe.run
-    with RunWitness(folder, total_steps=limits.max_steps, slices=lambda: validate.slices) as witness:
-        outcome = fit(
+    if fabric.global_rank:
+        # the weights begin alike in all processes, dropout does not
+        torch.manual_seed(recipe.seed + fabric.global_rank)
+    outcome = _fit(recipe, folder, fabric, method, cases)
+    if fabric.is_global_zero:
+        score = "" if math.isinf(outcome.best_mae_hu) else f", best MAE {outcome.best_mae_hu:.1f} HU on validation"
+        typer.echo(f"{outcome.reason} after {outcome.steps} steps{score}")
+        typer.echo(f"model: {_write_bundle(description, folder)}")
+
+
+def _launched(recipe: Recipe) -> Fabric:
+    from lightning_fabric import Fabric
+    from lightning_fabric.strategies import DDPStrategy
+
+    # networks run several times before one backward pass; buffers that were synchronised between would spoil it
+    strategy = DDPStrategy(broadcast_buffers=False) if recipe.run.devices > 1 else "auto"
+    settings = recipe.run
+    fabric = Fabric(
+        accelerator=settings.accelerator, devices=settings.devices, precision=settings.precision, strategy=strategy
+    )
+    fabric.launch()
+    return fabric
+
+
+def _fit(recipe: Recipe, folder: Path, fabric: Fabric, method: Method, cases: Cases) -> Outcome:
+    from mr2ct.training.assembly import batch_source
+    from mr2ct.training.loop import Limits, fit
+    from mr2ct.training.witness import RunWitness, SilentWitness
+
+    validate, limits = _validation(recipe, cases, fabric), recipe.run
+    batches = batch_source(recipe, cases, fabric, folder=folder)
+    seen = RunWitness(folder, total_steps=limits.max_steps, slices=lambda: validate.slices)
+    with seen if fabric.is_global_zero else nullcontext(SilentWitness()) as witness:
+        return fit(
             fabric,
             method,
-            batches=batch_source(recipe, cases, fabric, folder=folder),
+            batches=batches,
             validate=validate,
             folder=folder,
             limits=Limits(
@@ -82,20 +117,23 @@ def run(recipe: Recipe, folder: Path, *, init_from: str | None = None) -> None:
             ),
             witness=witness,
         )
-    typer.echo(f"{outcome.reason} after {outcome.steps} steps, best MAE {outcome.best_mae_hu:.1f} HU on validation")
-    if fabric.is_global_zero and (folder / "best.pt").exists():
-        typer.echo(f"model: {_write_bundle(recipe, folder, cases)}")
+
+
+def _write_recipe(recipe: Recipe, folder: Path) -> None:
+    from mr2ct.training.recipe import write_recipe
+
+    write_recipe(recipe, folder / "recipe.yaml")
 
 
 def _require_fresh_or_resumed(folder: Path, *, resume: bool) -> None:
     from mr2ct.errors import RecipeError
 
-    started = (folder / "last.pt").exists() or (folder / "metrics.csv").exists()
+    started = (folder / "last.pt").exists()
     if started and not resume:
         raise RecipeError(
             f"{folder} holds a run already", remedy="go on with --resume, or name another folder with --output"
         )
-    if resume and not (folder / "last.pt").exists():
+    if resume and not started:
         raise RecipeError(f"nothing to resume in {folder}", expected=f"{folder / 'last.pt'}", remedy="drop --resume")
 
 
@@ -141,37 +179,54 @@ def _weights_of(model: str, recipe: Recipe) -> Mapping[str, Any]:
             expected=f"{recipe.network.name} {network_arguments(recipe)}",
             remedy="copy the network section from the bundle's bundle.json into the recipe",
         )
+    if bundle.description.hu_range != recipe.hu_range:
+        raise RecipeError(
+            "the model to start from has another HU range",
+            got=bundle.description.hu_range,
+            expected=recipe.hu_range,
+            remedy="set hu_range to the model's",
+        )
     return load_network(bundle).state_dict()
 
 
-def _write_bundle(recipe: Recipe, folder: Path, cases: Cases) -> Path:
-    import shutil
+def _describe(recipe: Recipe) -> BundleDescription:
+    from mr2ct.bundles import BundleDescription
+    from mr2ct.training.assembly import common_preprocessing, network_arguments
 
-    from mr2ct.bundles import BundleDescription, write_bundle
-    from mr2ct.bundles.card import fill_card
-    from mr2ct.datasets.store import CaseStore
-    from mr2ct.training.assembly import network_arguments
-    from mr2ct.training.checkpoint import read_checkpoint
-
-    best = read_checkpoint(folder / "best.pt")
     three_d = recipe.data.context_slices is None
-    description = BundleDescription.model_validate(
+    pipeline = common_preprocessing([*recipe.data.stores, *recipe.data.paired_stores])
+    spacing_mm = next(
+        (step["arguments"]["spacing_mm"] for step in pipeline["steps"] if step["name"] == "to_spacing"), 1.0
+    )
+    return BundleDescription.model_validate(
         {
             "format_version": 1,
             "name": recipe.name,
             "method": recipe.method.name,
             "network": {"name": recipe.network.name, "arguments": network_arguments(recipe)},
-            "preprocessing": CaseStore.open(recipe.data.stores[0].path).settings["pipeline"],
+            "preprocessing": pipeline,
             "hu_range": recipe.hu_range,
-            "spacing_mm": (1.0, 1.0, 1.0),
+            "spacing_mm": (spacing_mm,) * 3,
             "planes": () if three_d else tuple(recipe.data.planes),
-            "context_slices": recipe.data.context_slices,
+            "context_slices": 0 if three_d else recipe.data.context_slices,
             "patch_size": tuple(recipe.data.size) if three_d else None,
             "training_data": recipe.bundle.training_data,
             "licence": recipe.bundle.licence,
-            "metrics": {f"validation_{k}": v for k, v in best.items() if k.startswith("mae_hu")},
+            "metrics": {},
         }
     )
+
+
+def _write_bundle(description: BundleDescription, folder: Path) -> Path:
+    import shutil
+
+    from mr2ct.bundles import write_bundle
+    from mr2ct.bundles.card import fill_card
+    from mr2ct.training.checkpoint import read_checkpoint
+
+    best = read_checkpoint(folder / "best.pt")
+    metrics = {f"validation_{key}": value for key, value in best.items() if key.startswith("mae_hu")}
+    described = description.model_copy(update={"metrics": metrics})
     shutil.rmtree(folder / "bundle", ignore_errors=True)
     state = {name: tensor.contiguous() for name, tensor in best["network"].items()}
-    return write_bundle(folder / "bundle", state=state, description=description, card=fill_card(description)).folder
+    return write_bundle(folder / "bundle", state=state, description=described, card=fill_card(described)).folder

@@ -1,0 +1,59 @@
+"""The models that ship inside the package, and how a name or a path becomes a bundle."""
+
+from __future__ import annotations
+
+from difflib import get_close_matches
+from pathlib import Path
+
+from mr2ct.bundles.bundle import DESCRIPTION_FILE, Bundle, load_bundle
+from mr2ct.errors import BundleError
+
+DEFAULT_MODEL = "brain-attention-unet"
+SHIPPED_FOLDER = Path(__file__).parent / "shipped"
+
+
+def shipped(folder: Path | None = None) -> tuple[str, ...]:
+    """Names of the bundles in `folder` (default: those that ship with mr2ct), sorted; none is opened.
+
+    Example
+    -------
+    >>> shipped(Path("no/such/folder"))
+    ()
+    """
+    folder = SHIPPED_FOLDER if folder is None else folder
+    return tuple(sorted(path.parent.name for path in folder.glob(f"*/{DESCRIPTION_FILE}")))
+
+
+def find_bundle(model: str | Path = DEFAULT_MODEL) -> Bundle:
+    """The verified bundle of a shipped name, or of a folder.
+
+    A shipped name wins over a folder of that name in the working directory; write `./name` for the folder.
+
+    Raises
+    ------
+    BundleError : neither a shipped model nor a bundle folder; or what is there is altered or incomplete.
+
+    Example
+    -------
+    >>> find_bundle("no-such-model")  # doctest: +ELLIPSIS
+    Traceback (most recent call last):
+    mr2ct.errors.BundleError: unknown model; got no-such-model; ...
+    """
+    names = shipped()
+    if str(model) in names:
+        return load_bundle(SHIPPED_FOLDER / str(model))
+    if Path(model).is_dir():
+        return load_bundle(model)
+    raise BundleError(
+        "unknown model",
+        got=model,
+        expected=f"one of {', '.join(names)}, or a bundle folder" if names else "a bundle folder",
+        remedy=_remedy(str(model), names),
+    )
+
+
+def _remedy(model: str, names: tuple[str, ...]) -> str:
+    if not names:
+        return "this installation has no shipped models; give the folder of your own, or install mr2ct again"
+    close = get_close_matches(model, names, n=1)
+    return f"did you mean {close[0]}?" if close else "`mr2ct models` lists them"

@@ -1,0 +1,74 @@
+"""Where the sCT is the network's answer and where it is air: the body, a little around it, and a soft edge between.
+
+The outline of an MR cuts through the skin, and a body's edge is blurred in it; so the network keeps the word for some
+millimetres outside the mask. Farther out an MR holds only noise, and the sCT is air.
+"""
+
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from mr2ct.errors import InputError
+
+KEPT_MM = 4.0
+FADED_MM = 7.0
+
+Box = tuple[slice, slice, slice]
+
+
+def bounding_box(mask: NDArray[Any], spacing_mm: tuple[float, float, float], *, margin_mm: float) -> Box:
+    """The slices (i, j, k) around what is not zero in `mask`, with a margin as far as the volume reaches.
+
+    Raises
+    ------
+    InputError : an empty mask.
+
+    Example
+    -------
+    >>> bounding_box(np.eye(3)[None] * [[[0], [1], [0]]], (1.0, 1.0, 1.0), margin_mm=0)
+    (slice(0, 1, None), slice(1, 2, None), slice(1, 2, None))
+    """
+    box = []
+    for axis, (size, spacing) in enumerate(zip(mask.shape, spacing_mm, strict=True)):
+        others = tuple(other for other in range(3) if other != axis)
+        occupied = np.flatnonzero(mask.any(axis=others))
+        if not len(occupied):
+            raise InputError(
+                "no body in the image", got="an empty mask", expected="tissue brighter than air", remedy="give a mask"
+            )
+        margin = int(np.ceil(margin_mm / spacing))
+        box.append(slice(max(int(occupied[0]) - margin, 0), min(int(occupied[-1]) + 1 + margin, size)))
+    return (box[0], box[1], box[2])
+
+
+def body_weight(
+    mask: NDArray[Any], spacing_mm: tuple[float, float, float], *, kept_mm: float = KEPT_MM, faded_mm: float = FADED_MM
+) -> NDArray[np.float32]:
+    """How much of the network's answer each voxel keeps, (i, j, k) in [0, 1].
+
+    1 inside the mask and up to `kept_mm` from it, 0 from `faded_mm` on, linear in the distance between.
+
+    Example
+    -------
+    >>> body_weight(np.array([[[1, 0, 0, 0]]]), (1.0, 1.0, 1.0), kept_mm=1, faded_mm=3).ravel().tolist()
+    [1.0, 1.0, 0.5, 0.0]
+    """
+    from scipy import ndimage
+
+    distance_mm = ndimage.distance_transform_edt(mask == 0, sampling=spacing_mm).astype(np.float32)
+    return np.asarray(np.clip((faded_mm - distance_mm) / np.float32(faded_mm - kept_mm), 0, 1))
+
+
+def air_outside(sct_hu: NDArray[np.float32], weight: NDArray[np.float32], *, air_hu: float) -> NDArray[np.float32]:
+    """`sct_hu` where `weight` is 1, `air_hu` where it is 0, and the weighted mean between; all of one shape.
+
+    Example
+    -------
+    >>> air_outside(np.float32([40, 40, 40]), np.float32([1, 0.5, 0]), air_hu=-1024).tolist()
+    [40.0, -492.0, -1024.0]
+    """
+    air = np.float32(air_hu)
+    return air + weight * (sct_hu - air)

@@ -1,0 +1,155 @@
+"""A volume through a network of slices: slice by slice in one plane, or in three planes whose answers are fused.
+
+Arrays here are canonical (RAS) volumes (i, j, k); a slice keeps the two other axes in their order, as in training.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from mr2ct.errors import InputError
+from mr2ct.geometry import PLANE_AXIS
+from mr2ct.inference.engine import Engine
+
+ALL_PLANES = "all"
+AIR = -1.0
+"""The network unit of the lowest HU: what an unseen slice holds."""
+
+THINNEST_SLICE = 32
+"""In voxels: of a slab thinner than this, only the slices along its wide side are used unless others are asked for."""
+
+OnProgress = Callable[[float], None]
+
+
+def choose_planes(shape: tuple[int, int, int], *, wanted: str, trained: Sequence[str]) -> tuple[str, ...]:
+    """The planes to convert a canonical volume of `shape` in.
+
+    Parameters
+    ----------
+    wanted : "all", or one plane. trained : the planes that the model knows.
+
+    A volume one voxel thick has one plane. With "all", planes whose slices would be strips (under 32 voxels) are left
+    out, as long as one remains.
+
+    Raises
+    ------
+    InputError : an unknown plane, one the model was not trained on, or one that a single slice does not have.
+
+    Example
+    -------
+    >>> choose_planes((200, 240, 1), wanted="all", trained=["axial", "coronal"])
+    ('axial',)
+    """
+    if wanted != ALL_PLANES and wanted not in PLANE_AXIS:
+        raise InputError("unknown plane", got=repr(wanted), expected=f"one of {ALL_PLANES}, {', '.join(PLANE_AXIS)}")
+    thin = [plane for plane, axis in PLANE_AXIS.items() if shape[axis] == 1]
+    cut = tuple(plane for plane in trained if wanted in (ALL_PLANES, plane) and (not thin or plane in thin))
+    if not cut:
+        raise InputError(
+            "cannot convert in this plane",
+            got=f"planes {wanted}" + (f", a single {thin[-1]} slice" if thin else ""),
+            expected=f"one that the model was trained on ({', '.join(trained)}) and the volume has",
+            remedy="choose another --planes or another --model",
+        )
+    if wanted != ALL_PLANES or thin:
+        return cut
+    broad = tuple(plane for plane in cut if _narrow_side(shape, plane) >= THINNEST_SLICE)
+    return broad or (max(cut, key=lambda plane: _narrow_side(shape, plane)),)
+
+
+def _narrow_side(shape: tuple[int, int, int], plane: str) -> int:
+    return min(size for axis, size in enumerate(shape) if axis != PLANE_AXIS[plane])
+
+
+def predict_slices(
+    engine: Engine,
+    mr: NDArray[Any],
+    inside: NDArray[Any],
+    *,
+    plane: str,
+    context_slices: int = 1,
+    on_progress: OnProgress | None = None,
+) -> NDArray[np.float32]:
+    """The network's answer for every slice of one plane, stacked to a volume.
+
+    Parameters
+    ----------
+    mr : (i, j, k) network units. inside : (i, j, k); a slice where it is all zero is not run and becomes air.
+    context_slices : odd; the network sees that many neighbouring slices as channels, background beyond the ends.
+    on_progress : called with the share that is done, in (0, 1].
+
+    Returns
+    -------
+    (i, j, k) float32 in network units.
+
+    Example
+    -------
+    >>> predict_slices(engine, mr, mask, plane="axial").shape  # doctest: +SKIP
+    (170, 240, 260)
+    """
+    axis = PLANE_AXIS[plane]
+    slices = np.moveaxis(mr, axis, 0)
+    answer = np.full(mr.shape, AIR, dtype=np.float32)
+    stacked = np.moveaxis(answer, axis, 0)
+    occupied = np.flatnonzero(np.any(np.moveaxis(inside, axis, 0), axis=(1, 2)))
+    for start in range(0, len(occupied), engine.batch_size):
+        batch = occupied[start : start + engine.batch_size]
+        stacked[batch] = engine(_slabs(slices, batch, context_slices))[:, 0]
+        if on_progress is not None:
+            on_progress((start + len(batch)) / len(occupied))
+    return answer
+
+
+def _slabs(slices: NDArray[Any], centres: NDArray[np.intp], context_slices: int) -> NDArray[np.float32]:
+    """(N, context_slices, rows, columns): each centre slice among its neighbours, zero beyond the volume."""
+    slabs = np.zeros((len(centres), context_slices, *slices.shape[1:]), dtype=np.float32)
+    for channel in range(context_slices):
+        index = centres + channel - context_slices // 2
+        there = (index >= 0) & (index < len(slices))
+        slabs[there, channel] = slices[index[there]]
+    return slabs
+
+
+def _mean(predictions: Sequence[NDArray[np.float32]]) -> NDArray[np.float32]:
+    total = predictions[0].copy()
+    for prediction in predictions[1:]:
+        total += prediction
+    return total / np.float32(len(predictions))
+
+
+def _median(predictions: Sequence[NDArray[np.float32]]) -> NDArray[np.float32]:
+    middle = np.empty_like(predictions[0])
+    # one sheet at a time: the stack of whole volumes would be held in memory twice
+    for sheet in range(len(middle)):
+        middle[sheet] = np.median([prediction[sheet] for prediction in predictions], axis=0)
+    return middle
+
+
+FUSIONS: dict[str, Callable[[Sequence[NDArray[np.float32]]], NDArray[np.float32]]] = {
+    "mean": _mean,
+    "median": _median,
+}
+"""How the planes' answers become one: `mean` is smoother, `median` drops the one plane that disagrees."""
+
+
+def fuse(predictions: Sequence[NDArray[np.float32]], *, method: str = "mean") -> NDArray[np.float32]:
+    """One volume from several answers of one shape, voxel by voxel; a single answer is returned as it is.
+
+    Raises
+    ------
+    InputError : an unknown method, or nothing to fuse.
+
+    Example
+    -------
+    >>> fuse([np.zeros((1, 1, 1), np.float32), np.ones((1, 1, 1), np.float32)]).item()
+    0.5
+    """
+    if method not in FUSIONS:
+        raise InputError("unknown fusion", got=repr(method), expected=f"one of {', '.join(FUSIONS)}")
+    if not predictions:
+        raise InputError("no plane to fuse", got="none", expected="at least one")
+    return predictions[0] if len(predictions) == 1 else FUSIONS[method](predictions)

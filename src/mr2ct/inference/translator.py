@@ -1,0 +1,262 @@
+"""MR volume in, sCT volume out: preprocessing as in training, the network, fusion, and back to the MR's grid."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+import mr2ct
+from mr2ct.bundles import DEFAULT_MODEL, Bundle, BundleDescription, find_bundle, load_network
+from mr2ct.errors import BundleError, InputError
+from mr2ct.geometry import Geometry, voxel_to_world
+from mr2ct.inference.body_region import Box, air_outside, body_weight, bounding_box
+from mr2ct.inference.engine import Engine, TorchEngine
+from mr2ct.inference.planes import ALL_PLANES, choose_planes, fuse, predict_slices
+from mr2ct.inference.tiling import sliding_window
+from mr2ct.io.checks import require_mask_fits, require_mr
+from mr2ct.preprocessing.pipeline import Pipeline, Prepared, undo_geometry
+from mr2ct.preprocessing.resampling import resample_to
+from mr2ct.volume import Quantity, Volume
+
+if TYPE_CHECKING:
+    import torch
+
+MARGIN_MM = 12.0
+"""Background that the network sees around the body: what a training slice shows, and more than the soft edge needs."""
+
+StageProgress = Callable[[str, float], None]
+"""Called with the stage ("preprocessing", a plane or "patches", "finishing") and the share of it that is done."""
+
+
+@dataclass(frozen=True)
+class Translation:
+    """An sCT and how it came about.
+
+    Parameters
+    ----------
+    sct : HU, int16, on the grid of the MR bit for bit.
+    planes : the planes that were run; empty for a 3-D network.
+    seconds : by stage.
+    warnings : what a person should know about this case, one sentence each.
+    record : JSON values: model, checksum, engine, planes, fusion, preprocessing with what was fitted to this case.
+    """
+
+    sct: Volume
+    planes: tuple[str, ...]
+    seconds: Mapping[str, float]
+    warnings: tuple[str, ...]
+    record: Mapping[str, Any]
+
+
+class Translator:
+    """A model that is ready to convert volumes.
+
+    Parameters
+    ----------
+    network : maps (N, context_slices, *spatial) to (N, 1, *spatial) in network units.
+    description : of the model; its preprocessing, HU range, planes and patch size are used.
+    device : "auto", "cpu" or "cuda". precision : "auto", "fp32" or "bf16"; see `TorchEngine`.
+    fusion : how three planes become one volume, see `mr2ct.inference.planes.FUSIONS`.
+
+    Example
+    -------
+    >>> Translator.from_bundle(find_bundle("brain-attention-unet")).translate(mr).sct  # doctest: +SKIP
+    """
+
+    def __init__(
+        self,
+        network: torch.nn.Module,
+        description: BundleDescription,
+        *,
+        device: str = "auto",
+        precision: str = "auto",
+        fusion: str = "mean",
+    ) -> None:
+        self.description = description
+        self.pipeline = Pipeline.from_record(description.preprocessing)
+        self.engine: Engine = TorchEngine(network, device=device, precision=precision)
+        self.fusion = fusion
+
+    @classmethod
+    def from_bundle(cls, bundle: Bundle, *, device: str = "auto", precision: str = "auto") -> Translator:
+        """The translator of a model on disk. Raises BundleError where its weights do not fit its network."""
+        return cls(load_network(bundle), bundle.description, device=device, precision=precision)
+
+    def translate(
+        self,
+        mr: Volume,
+        *,
+        planes: str = ALL_PLANES,
+        mask: Volume | None = None,
+        force: bool = False,
+        progress: StageProgress | None = None,
+    ) -> Translation:
+        """Turn an MR volume into an sCT on its own grid.
+
+        Parameters
+        ----------
+        mr : any grid. mask : the body on the same grid; found in the MR where it is None.
+        planes : "all", "axial", "coronal" or "sagittal"; a volume one voxel thick has only one.
+        force : convert also what looks like a CT.
+
+        Raises
+        ------
+        InputError : not an MR, a constant image, no body in it, a plane that the model or the volume does not have.
+        GeometryError : a mask of another grid. BundleError : the network gave numbers that are not finite.
+        """
+        _require_convertible(mr, mask, force=force)
+        clock, report = _Clock(), progress or _silent
+        with clock.stage("preprocessing"):
+            report("preprocessing", 0.0)
+            prepared = self.pipeline.apply(mr, mask=mask)
+            mr_units, weight, box = _cut_out(prepared)
+        planes_run = self._planes_for(prepared.mr.geometry.shape, planes)
+        with clock.stage("network"):
+            units = self._predict(mr_units, weight, planes_run, report)
+        with clock.stage("finishing"):
+            report("finishing", 0.0)
+            sct_hu = air_outside(self.description.hu_scaling.to_hu(units), weight, air_hu=self.description.hu_range[0])
+            sct = self._on_input_grid(sct_hu, box, prepared, mr.geometry)
+        report("finishing", 1.0)
+        left_out = [plane for plane in self.description.planes if planes == ALL_PLANES and plane not in planes_run]
+        warnings = _warnings(mr.geometry, left_out)
+        return Translation(sct, planes_run, clock.seconds, warnings, self._record(planes_run, prepared))
+
+    def _planes_for(self, shape: tuple[int, int, int], planes: str) -> tuple[str, ...]:
+        if self.description.dimensions == 2:
+            return choose_planes(shape, wanted=planes, trained=self.description.planes)
+        if planes != ALL_PLANES:
+            raise InputError(
+                "a 3-D model has no planes", got=f"planes {planes}", expected=ALL_PLANES, remedy="leave --planes away"
+            )
+        return ()
+
+    def _predict(
+        self, mr: NDArray[Any], inside: NDArray[Any], planes: tuple[str, ...], report: StageProgress
+    ) -> NDArray[np.float32]:
+        if self.description.patch_size is not None:
+            units = sliding_window(
+                self.engine,
+                mr,
+                inside,
+                patch_size=self.description.patch_size,
+                on_progress=lambda share: report("patches", share),
+            )
+        else:
+            units = fuse([self._predict_plane(mr, inside, plane, report) for plane in planes], method=self.fusion)
+        if not np.isfinite(units).all():
+            raise BundleError(
+                f"the model {self.description.name} gave numbers that are not finite", remedy="try precision fp32"
+            )
+        return units
+
+    def _predict_plane(
+        self, mr: NDArray[Any], inside: NDArray[Any], plane: str, report: StageProgress
+    ) -> NDArray[np.float32]:
+        return predict_slices(
+            self.engine,
+            mr,
+            inside,
+            plane=plane,
+            context_slices=self.description.context_slices,
+            on_progress=lambda share: report(plane, share),
+        )
+
+    def _on_input_grid(self, sct_hu: NDArray[np.float32], box: Box, prepared: Prepared, original: Geometry) -> Volume:
+        cropped = Volume(sct_hu, _geometry_of(prepared.mr.geometry, box), Quantity.HU)
+        lowest, highest = self.description.hu_range
+        whole = resample_to(cropped, prepared.mr.geometry, outside=lowest)
+        back = undo_geometry(whole, prepared.record, original, outside=lowest)
+        rounded = np.rint(np.clip(back.voxels, lowest, highest)).astype(np.int16)
+        return Volume(rounded, original, Quantity.HU)
+
+    def _record(self, planes: tuple[str, ...], prepared: Prepared) -> dict[str, Any]:
+        return {
+            "mr2ct": mr2ct.__version__,
+            "model": self.description.name,
+            "weights_sha256": self.description.weights_sha256,
+            "engine": self.engine.words,
+            "planes": list(planes),
+            "fusion": self.fusion,
+            "preprocessing": prepared.record,
+        }
+
+
+def convert(
+    mr: Volume,
+    model: str | Path = DEFAULT_MODEL,
+    *,
+    planes: str = ALL_PLANES,
+    device: str = "auto",
+    mask: Volume | None = None,
+    force: bool = False,
+) -> Volume:
+    """Turn one MR volume into an sCT: HU, int16, on the grid of the MR. For many volumes keep a `Translator`.
+
+    Parameters
+    ----------
+    model : the name of a shipped model, or a bundle folder. The others are those of `Translator.translate`.
+
+    Raises
+    ------
+    BundleError : no such model, or an altered one; and what `Translator.translate` raises.
+
+    Example
+    -------
+    >>> sct = convert(mr2ct.read_volume("mr.nii.gz"))  # doctest: +SKIP
+    """
+    translator = Translator.from_bundle(find_bundle(model), device=device)
+    return translator.translate(mr, planes=planes, mask=mask, force=force).sct
+
+
+class _Clock:
+    def __init__(self) -> None:
+        self.seconds: dict[str, float] = {}
+
+    @contextmanager
+    def stage(self, name: str) -> Iterator[None]:
+        start = time.perf_counter()
+        yield
+        self.seconds[name] = time.perf_counter() - start
+
+
+def _silent(stage: str, share: float) -> None:
+    """Report to nobody."""
+
+
+def _require_convertible(mr: Volume, mask: Volume | None, *, force: bool) -> None:
+    if mr.quantity is not Quantity.MR:
+        raise InputError("not an MR volume", got=f"a volume of {mr.quantity}", expected="MR")
+    require_mr(mr, force=force)
+    if mask is not None:
+        require_mask_fits(mask, mr)
+
+
+def _cut_out(prepared: Prepared) -> tuple[NDArray[Any], NDArray[np.float32], Box]:
+    """The prepared MR in the box of the body, the weight that the network's answer has there, and that box."""
+    spacing_mm = prepared.mr.geometry.spacing_mm
+    box = bounding_box(prepared.mask.voxels, spacing_mm, margin_mm=MARGIN_MM)
+    return prepared.mr.voxels[box], body_weight(prepared.mask.voxels[box], spacing_mm), box
+
+
+def _geometry_of(geometry: Geometry, box: Box) -> Geometry:
+    affine = np.array(geometry.affine)
+    affine[:3, 3] = voxel_to_world(geometry.affine, [side.start for side in box])
+    i, j, k = (side.stop - side.start for side in box)
+    return Geometry((i, j, k), affine, geometry.frame_of_reference_uid)
+
+
+def _warnings(geometry: Geometry, left_out: Sequence[str]) -> tuple[str, ...]:
+    warnings = []
+    if left_out and geometry.single_slice_axis is None:
+        warnings.append(f"too thin for whole {' and '.join(left_out)} slices: not used")
+    if max(geometry.spacing_mm) > 3.5 and geometry.single_slice_axis is None:
+        warnings.append(f"voxels of {max(geometry.spacing_mm):.1f} mm: fine bone is lost between slices")
+    return tuple(warnings)

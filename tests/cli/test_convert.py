@@ -1,0 +1,232 @@
+"""`mr2ct convert`: one input or a tree, done ones skipped, failed ones named, nothing half-written."""
+
+from __future__ import annotations
+
+import numpy as np
+import pytest
+import torch
+from typer.testing import CliRunner
+
+from mr2ct.bundles import BundleDescription, write_bundle
+from mr2ct.cli.main import app
+from mr2ct.geometry import Geometry
+from mr2ct.io import read_volume, write_volume
+from mr2ct.models import build_network
+from mr2ct.preprocessing.pipeline import default_pipeline
+from mr2ct.volume import Quantity, Volume
+
+runner = CliRunner()
+
+
+@pytest.fixture(scope="module")
+def model(tmp_path_factory):
+    """The folder of a bundle with a tiny untrained network."""
+    torch.manual_seed(1)
+    network = build_network("attention_unet", {"widths": [2, 4]})
+    description = BundleDescription(
+        format_version=1,
+        name="tiny",
+        method="supervised",
+        network={"name": "attention_unet", "arguments": {"widths": [2, 4]}},
+        preprocessing=default_pipeline().to_record(),
+        hu_range=(-1024, 3071),
+        spacing_mm=(1, 1, 1),
+        planes=("axial", "coronal", "sagittal"),
+        context_slices=1,
+        training_data="none",
+        licence="MIT",
+        metrics={},
+    )
+    folder = tmp_path_factory.mktemp("models") / "tiny"
+    write_bundle(folder, state=network.state_dict(), description=description, card="# tiny")
+    return folder
+
+
+@pytest.fixture(scope="module")
+def mr():
+    grids = np.meshgrid(*(np.linspace(-1, 1, n) for n in (22, 20, 18)), indexing="ij")
+    voxels = np.where(sum(grid**2 for grid in grids) < 0.5, 300 + 90 * grids[0], 5) + 3 * np.cos(9 * grids[1])
+    return Volume(voxels.astype(np.float32), Geometry((22, 20, 18), np.diag([-1.5, 1.5, 2, 1])), Quantity.MR)
+
+
+@pytest.fixture
+def convert(model):
+    def run(*arguments):
+        return runner.invoke(app, ["convert", *map(str, arguments), "--model", str(model), "--device", "cpu"])
+
+    return run
+
+
+def files(folder):
+    return sorted(str(path.relative_to(folder)) for path in folder.rglob("*") if path.is_file())
+
+
+def test_one_file(convert, mr, tmp_path):
+    write_volume(mr, tmp_path / "head.nii.gz")
+    result = convert(tmp_path / "head.nii.gz", "-o", tmp_path / "out")
+    assert result.exit_code == 0, result.output
+    assert files(tmp_path / "out") == ["head_sct.nii.gz"]
+    assert "head_sct.nii.gz" in result.stdout
+    sct = read_volume(tmp_path / "out" / "head_sct.nii.gz", quantity=Quantity.HU)
+    assert sct.geometry.shape == mr.geometry.shape
+    np.testing.assert_allclose(sct.geometry.affine, mr.geometry.affine, atol=1e-5)
+    assert sct.voxels.dtype == np.int16
+    assert sct.voxels.min() >= -1024
+
+
+@pytest.mark.parametrize(("output_format", "name"), [("mha", "head_sct.mha"), ("nrrd", "head_sct.nrrd")])
+def test_other_formats(convert, mr, tmp_path, output_format, name):
+    write_volume(mr, tmp_path / "head.nrrd")
+    result = convert(tmp_path / "head.nrrd", "-o", tmp_path / "out", "--format", output_format, "--planes", "axial")
+    assert result.exit_code == 0, result.output
+    assert files(tmp_path / "out") == [name]
+
+
+def test_png_slices(convert, mr, tmp_path):
+    write_volume(mr, tmp_path / "a.1.mha")
+    result = convert(tmp_path / "a.1.mha", "-o", tmp_path / "out", "--format", "png", "--planes", "axial")
+    assert result.exit_code == 0, result.output
+    made = files(tmp_path / "out")
+    assert "a.1_sct/0000.png" in made
+    assert len([name for name in made if name.endswith(".png")]) == mr.geometry.shape[2]
+    again = convert(tmp_path / "a.1.mha", "-o", tmp_path / "out", "--format", "png")
+    assert "skipped" in again.stdout
+
+
+def test_preview_and_mask(convert, mr, tmp_path):
+    write_volume(mr, tmp_path / "head.mha")
+    voxels = np.zeros(mr.geometry.shape, np.uint8)
+    voxels[8:12, 8:12, 8:12] = 1
+    write_volume(Volume(voxels, mr.geometry, Quantity.MASK), tmp_path / "body.nii.gz")
+    result = convert(
+        tmp_path / "head.mha",
+        "-o",
+        tmp_path / "out",
+        "--preview",
+        "--mask",
+        tmp_path / "body.nii.gz",
+        "--planes",
+        "axial",
+    )
+    assert result.exit_code == 0, result.output
+    assert files(tmp_path / "out") == ["head_preview.png", "head_sct.nii.gz"]
+    sct = read_volume(tmp_path / "out" / "head_sct.nii.gz", quantity=Quantity.HU).voxels
+    assert (sct[17:] == -1024).all()
+
+
+def test_a_tree_is_mirrored_and_what_is_done_is_skipped(convert, mr, tmp_path):
+    for name in ("p1/mr.nii.gz", "p2/t1.mha"):
+        write_volume(mr, tmp_path / "in" / name)
+    out = tmp_path / "out"
+    first = convert(tmp_path / "in", "-o", out, "--planes", "axial")
+    assert first.exit_code == 0, first.output
+    assert "2 converted, 0 failed" in first.stdout
+    assert files(out) == ["p1/mr_sct.nii.gz", "p2/t1_sct.nii.gz"]
+    (out / "p1" / "mr_sct.nii.gz").unlink()
+    kept = (out / "p2" / "t1_sct.nii.gz").stat().st_mtime_ns
+    second = convert(tmp_path / "in", "-o", out, "--planes", "axial")
+    assert "1 of 2 done already" in second.stdout
+    assert files(out) == ["p1/mr_sct.nii.gz", "p2/t1_sct.nii.gz"]
+    assert (out / "p2" / "t1_sct.nii.gz").stat().st_mtime_ns == kept
+    third = convert(tmp_path / "in", "-o", out, "--planes", "axial", "--overwrite")
+    assert "2 converted" in third.stdout
+    assert (out / "p2" / "t1_sct.nii.gz").stat().st_mtime_ns > kept
+
+
+def test_the_others_go_on_after_a_failure(convert, mr, tmp_path):
+    write_volume(mr, tmp_path / "in" / "good.nii.gz")
+    (tmp_path / "in" / "bad.nii.gz").write_text("hello")
+    write_volume(mr.with_voxels(np.full(mr.geometry.shape, 7.0)), tmp_path / "in" / "flat.nii.gz")
+    result = convert(tmp_path / "in", tmp_path / "nowhere.mha", "-o", tmp_path / "out", "--planes", "axial")
+    assert result.exit_code == 1
+    assert files(tmp_path / "out") == ["good_sct.nii.gz"]
+    assert "1 converted, 3 failed" in result.stdout
+    for name in ("bad.nii.gz", "flat.nii.gz", "nowhere.mha"):
+        assert any("failed: " in line and name in line for line in result.stderr.splitlines())
+    assert "Traceback" not in result.output
+
+
+def test_an_unforeseen_error_does_not_stop_the_others(convert, mr, tmp_path, monkeypatch):
+    for name in ("a", "b"):
+        write_volume(mr, tmp_path / "in" / f"{name}.mha")
+
+    def read(path, **_):
+        if path.name == "a.mha":
+            raise ZeroDivisionError("by zero")
+        return mr
+
+    monkeypatch.setattr("mr2ct.io.read_volume", read)
+    result = convert(tmp_path / "in", "-o", tmp_path / "out", "--planes", "axial")
+    assert result.exit_code == 1
+    assert "unexpected ZeroDivisionError: by zero" in result.stderr
+    assert files(tmp_path / "out") == ["b_sct.nii.gz"]
+
+
+@pytest.mark.parametrize(
+    ("arguments", "words"),
+    [
+        (["--planes", "oblique"], "unknown plane"),
+        (["--device", "tpu"], "unknown device"),
+        (["--format", "jpeg"], "unknown output format"),
+        (["--spacing-mm", "1,2"], "--spacing-mm"),
+        (["--spacing-mm", "wide"], "--spacing-mm"),
+        (["--mask", "no-such-mask.nii.gz"], "no-such-mask"),
+    ],
+)
+def test_impossible_wishes_are_one_clear_line(mr, model, tmp_path, arguments, words):
+    write_volume(mr, tmp_path / "head.mha")
+    given = ["convert", str(tmp_path / "head.mha"), "-o", str(tmp_path / "out"), "--model", str(model), *arguments]
+    result = runner.invoke(app, given)
+    assert result.exit_code == 2
+    assert words in result.stderr
+    assert len(result.stderr.strip().splitlines()) == 1
+    assert not (tmp_path / "out").exists()
+
+
+def test_one_bad_input_leaves_nothing(convert, tmp_path):
+    (tmp_path / "bad.nii.gz").write_text("hello")
+    result = convert(tmp_path / "bad.nii.gz", "-o", tmp_path / "out")
+    assert result.exit_code == 2
+    assert result.stderr.startswith("error: ")
+    assert len(result.stderr.strip().splitlines()) == 1
+    assert not (tmp_path / "out").exists()
+
+
+def test_a_ct_needs_force(convert, mr, tmp_path):
+    rng = np.random.default_rng(1)
+    hu = np.where(mr.voxels > 100, 40, -1000) + rng.normal(0, 8, mr.geometry.shape)
+    write_volume(mr.with_voxels(hu.astype(np.float32)), tmp_path / "ct.nii.gz")
+    refused = convert(tmp_path / "ct.nii.gz", "-o", tmp_path / "out", "--planes", "axial")
+    assert refused.exit_code == 2
+    assert "looks like a CT" in refused.stderr
+    forced = convert(tmp_path / "ct.nii.gz", "-o", tmp_path / "out", "--planes", "axial", "--force")
+    assert forced.exit_code == 0, forced.output
+
+
+def test_one_mask_for_several_inputs_is_refused(convert, mr, tmp_path):
+    for name in ("a.mha", "b.mha"):
+        write_volume(mr, tmp_path / name)
+    result = convert(tmp_path / "a.mha", tmp_path / "b.mha", "-o", tmp_path / "out", "--mask", tmp_path / "a.mha")
+    assert result.exit_code == 2
+    assert "one mask for several inputs" in result.stderr
+
+
+def test_an_unknown_model_is_said_before_anything_is_read(tmp_path):
+    result = runner.invoke(app, ["convert", str(tmp_path / "x.mha"), "-o", str(tmp_path / "out"), "--model", "nobody"])
+    assert result.exit_code == 2
+    assert "unknown model" in result.stderr
+
+
+def test_picture_slices_need_their_spacing(convert, tmp_path):
+    from PIL import Image
+
+    rng = np.random.default_rng(1)
+    rows, columns = np.mgrid[-1:1:40j, -1:1:44j]
+    picture = np.where(rows**2 + columns**2 < 0.6, 180, 0) + rng.integers(0, 20, rows.shape)
+    Image.fromarray(picture.astype(np.uint8)).save(tmp_path / "slice.png")
+    refused = convert(tmp_path / "slice.png", "-o", tmp_path / "out")
+    assert refused.exit_code == 2
+    assert "spacing" in refused.stderr
+    done = convert(tmp_path / "slice.png", "-o", tmp_path / "out", "--spacing-mm", "1")
+    assert done.exit_code == 0, done.output
+    assert read_volume(tmp_path / "out" / "slice_sct.nii.gz", quantity=Quantity.HU).geometry.shape == (44, 40, 1)

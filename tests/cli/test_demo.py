@@ -1,0 +1,85 @@
+"""`mr2ct demo`: the phantom with its truth, the user's own MR without."""
+
+from __future__ import annotations
+
+import pytest
+import torch
+from typer.testing import CliRunner
+
+from mr2ct.bundles import BundleDescription, write_bundle
+from mr2ct.cli.main import app
+from mr2ct.io import read_volume
+from mr2ct.models import build_network
+from mr2ct.preprocessing.pipeline import Pipeline, default_pipeline
+from mr2ct.preprocessing.resampling import ToSpacing
+from mr2ct.volume import Quantity
+
+runner = CliRunner(env={"COLUMNS": "120"})
+
+
+@pytest.fixture(scope="module")
+def model(tmp_path_factory):
+    torch.manual_seed(1)
+    # coarse, so that a test takes a second
+    canonical, _, *rest = default_pipeline().steps
+    coarse = Pipeline((canonical, ToSpacing(4.0), *rest))
+    network = build_network("attention_unet", {"widths": [2, 4]})
+    description = BundleDescription(
+        format_version=1,
+        name="tiny",
+        method="supervised",
+        network={"name": "attention_unet", "arguments": {"widths": [2, 4]}},
+        preprocessing=coarse.to_record(),
+        hu_range=(-1024, 3071),
+        spacing_mm=(4, 4, 4),
+        planes=("axial",),
+        context_slices=1,
+        training_data="none",
+        licence="MIT",
+        metrics={},
+    )
+    folder = tmp_path_factory.mktemp("models") / "tiny"
+    write_bundle(folder, state=network.state_dict(), description=description, card="# tiny")
+    return folder
+
+
+@pytest.fixture(scope="module")
+def phantom_demo(model, tmp_path_factory):
+    out = tmp_path_factory.mktemp("demo")
+    result = runner.invoke(app, ["demo", "-o", str(out), "--model", str(model), "--spacing-mm", "4", "--device", "cpu"])
+    assert result.exit_code == 0, result.output
+    return out, result
+
+
+def test_the_phantom_demo(phantom_demo):
+    out, result = phantom_demo
+    assert {path.name for path in out.iterdir()} == {"mr.nii.gz", "ct.nii.gz", "sct.nii.gz", "preview.png"}
+    ct = read_volume(out / "ct.nii.gz", quantity=Quantity.HU)
+    sct = read_volume(out / "sct.nii.gz", quantity=Quantity.HU)
+    assert sct.geometry == ct.geometry
+    for words in ("tissue", "MAE (HU)", "bone", "air", "soft tissue", "seconds", "peak memory"):
+        assert words in result.stdout
+
+
+def test_the_users_own_mr_has_no_truth(phantom_demo, model, tmp_path):
+    made, _ = phantom_demo
+    result = runner.invoke(app, ["demo", str(made / "mr.nii.gz"), "-o", str(tmp_path), "--model", str(model)])
+    assert result.exit_code == 0, result.output
+    assert {path.name for path in tmp_path.iterdir()} == {"mr.nii.gz", "sct.nii.gz", "preview.png"}
+    assert "MAE" not in result.stdout
+    assert "peak memory" in result.stdout
+
+
+def test_a_truth_left_from_an_earlier_demo_is_pointed_out(phantom_demo, model, tmp_path):
+    made, _ = phantom_demo
+    (tmp_path / "ct.nii.gz").write_bytes((made / "ct.nii.gz").read_bytes())
+    result = runner.invoke(app, ["demo", str(made / "mr.nii.gz"), "-o", str(tmp_path), "--model", str(model)])
+    assert "earlier demo" in result.stderr
+
+
+def test_impossible_wishes_are_one_clear_line(model, tmp_path):
+    for arguments in (["--contrast", "x-ray"], [str(tmp_path / "nowhere.mha")]):
+        result = runner.invoke(app, ["demo", *arguments, "-o", str(tmp_path / "out"), "--model", str(model)])
+        assert result.exit_code == 2
+        assert result.stderr.startswith("error: ")
+        assert not (tmp_path / "out").exists()

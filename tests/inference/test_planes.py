@@ -1,0 +1,125 @@
+"""Slices in and out in every plane, slabs with their neighbours, which planes are run, and fusion."""
+
+from __future__ import annotations
+
+import numpy as np
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from mr2ct.errors import InputError
+from mr2ct.geometry import PLANE_AXIS
+from mr2ct.inference.planes import AIR, choose_planes, fuse, predict_slices
+
+PLANES = tuple(PLANE_AXIS)
+
+
+@pytest.mark.parametrize("plane", PLANES)
+def test_the_identity_gives_the_volume_back(fake_engine, plane):
+    mr = np.random.default_rng(1).random((5, 6, 7), dtype=np.float32)
+    engine = fake_engine(lambda inputs: inputs)
+    np.testing.assert_array_equal(predict_slices(engine, mr, np.ones_like(mr), plane=plane), mr)
+    in_plane = tuple(n for axis, n in enumerate(mr.shape) if axis != PLANE_AXIS[plane])
+    assert {shape[2:] for shape in engine.seen} == {in_plane}
+    assert sum(shape[0] for shape in engine.seen) == mr.shape[PLANE_AXIS[plane]]
+
+
+@pytest.mark.parametrize("plane", PLANES)
+def test_slices_have_the_orientation_they_had_in_training(fake_engine, plane):
+    """The training sampler moves the plane's axis to the front; so must inference, or the head is turned."""
+    mr = np.random.default_rng(1).random((4, 5, 6), dtype=np.float32)
+    seen = []
+
+    def remember(inputs):
+        seen.extend(inputs[:, 0])
+        return inputs
+
+    predict_slices(fake_engine(remember), mr, np.ones_like(mr), plane=plane)
+    np.testing.assert_array_equal(seen, np.moveaxis(mr, PLANE_AXIS[plane], 0))
+
+
+def test_slices_without_body_are_not_run_and_become_air(fake_engine):
+    mr, inside = np.zeros((4, 4, 9), np.float32), np.zeros((4, 4, 9))
+    inside[1, 1, 3:5] = 1
+    engine = fake_engine(lambda inputs: inputs + 0.25)
+    answer = predict_slices(engine, mr, inside, plane="axial")
+    assert sum(shape[0] for shape in engine.seen) == 2
+    np.testing.assert_array_equal(answer[..., 3:5], 0.25)
+    np.testing.assert_array_equal(np.delete(answer, [3, 4], axis=2), AIR)
+
+
+def test_a_slab_holds_the_neighbours_and_background_beyond_the_ends(fake_engine):
+    mr = np.arange(1, 6, dtype=np.float32)[None, None, :] * np.ones((2, 2, 1), np.float32)
+    slabs = []
+
+    def middle(inputs):
+        slabs.extend(inputs[:, :, 0, 0].tolist())
+        return inputs[:, 1:2]
+
+    answer = predict_slices(fake_engine(middle), mr, np.ones_like(mr), plane="axial", context_slices=3)
+    np.testing.assert_array_equal(answer, mr)
+    assert slabs == [[0, 1, 2], [1, 2, 3], [2, 3, 4], [3, 4, 5], [4, 5, 0]]
+
+
+def test_progress_ends_at_one(fake_engine):
+    shares = []
+    mr = np.ones((2, 2, 7), np.float32)
+    predict_slices(fake_engine(lambda inputs: inputs), mr, mr, plane="axial", on_progress=shares.append)
+    assert shares == sorted(shares)
+    assert shares[-1] == 1
+
+
+@pytest.mark.parametrize("plane", PLANES)
+def test_a_single_slice_has_one_plane(plane):
+    shape = tuple(1 if axis == PLANE_AXIS[plane] else 90 for axis in range(3))
+    assert choose_planes(shape, wanted="all", trained=PLANES) == (plane,)
+    assert choose_planes(shape, wanted=plane, trained=PLANES) == (plane,)
+    for other in set(PLANES) - {plane}:
+        with pytest.raises(InputError, match=f"a single {plane} slice"):
+            choose_planes(shape, wanted=other, trained=PLANES)
+
+
+def test_thin_slabs_are_run_along_their_wide_side():
+    assert choose_planes((200, 200, 8), wanted="all", trained=PLANES) == ("axial",)
+    assert choose_planes((200, 200, 8), wanted="coronal", trained=PLANES) == ("coronal",)
+    assert choose_planes((9, 8, 7), wanted="all", trained=PLANES) == ("axial",)
+    assert set(choose_planes((200, 200, 100), wanted="all", trained=PLANES)) == set(PLANES)
+
+
+def test_planes_nobody_knows_are_errors():
+    with pytest.raises(InputError, match="unknown plane"):
+        choose_planes((9, 9, 9), wanted="oblique", trained=PLANES)
+    with pytest.raises(InputError, match="cannot convert in this plane"):
+        choose_planes((90, 90, 90), wanted="coronal", trained=("axial",))
+
+
+def stack(rng, n):
+    return [rng.random((3, 4, 5), dtype=np.float32) for _ in range(n)]
+
+
+@given(st.integers(0, 99), st.integers(1, 4))
+def test_fusion_agrees_with_numpy_and_ignores_order(seed, n):
+    predictions = stack(np.random.default_rng(seed), n)
+    np.testing.assert_allclose(fuse(predictions), np.mean(predictions, axis=0), rtol=1e-5)
+    np.testing.assert_array_equal(fuse(predictions, method="median"), np.median(predictions, axis=0))
+    np.testing.assert_allclose(fuse(predictions[::-1]), fuse(predictions), rtol=1e-5)
+
+
+@given(st.sampled_from(["mean", "median"]), st.integers(1, 3))
+def test_agreeing_planes_are_kept(method, n):
+    one = stack(np.random.default_rng(1), 1)[0]
+    np.testing.assert_allclose(fuse([one] * n, method=method), one, rtol=1e-6)
+
+
+def test_fusion_leaves_its_input_alone():
+    predictions = stack(np.random.default_rng(1), 3)
+    before = [prediction.copy() for prediction in predictions]
+    fuse(predictions)
+    np.testing.assert_array_equal(predictions, before)
+
+
+def test_impossible_fusions_are_errors():
+    with pytest.raises(InputError, match="unknown fusion"):
+        fuse([np.zeros((1, 1, 1), np.float32)], method="vote")
+    with pytest.raises(InputError, match="no plane"):
+        fuse([])
