@@ -90,6 +90,9 @@ def upsample_to(features: Tensor, like: Tensor) -> Tensor:
 def padded_to_multiple(images: Tensor, multiple: int) -> Tensor:
     """Continue (N, C, *spatial) at its far edges until every spatial size is a multiple; crop with `cropped_to`."""
     missing = [-size % multiple for size in images.shape[2:]]
+    if all(size + more == multiple for size, more in zip(images.shape[2:], missing, strict=True)):
+        # the coarsest level would be a single voxel, which batch and instance norm cannot normalise
+        missing[-1] += multiple
     if not any(missing):
         return images
     # F.pad counts from the last axis, two numbers an axis
@@ -110,5 +113,5 @@ def in_full_precision(head: nn.Module, features: Tensor) -> Tensor:
         with torch.autocast(features.device.type, enabled=False):
             result: Tensor = head(features.float())
             return result
-    result = head(features)
-    return result
+    answer: Tensor = head(features)
+    return answer

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from torch import Tensor, nn
 
+from mr2ct.errors import Mr2ctError
 from mr2ct.models.blocks import CONVOLUTION, normalisation
 
 
@@ -15,6 +16,10 @@ class PatchGAN(nn.Module):
     in_channels : 1, or 2 for a conditional one that sees the MR beside the CT.
     width : channels of the first level; doubled at each level, up to eight times.
     levels : strided levels; 3 gives the 70-voxel patch.
+
+    Raises
+    ------
+    Mr2ctError : an image too small to give a score: under 24 voxels along an axis with 3 levels.
 
     Example
     -------
@@ -36,7 +41,15 @@ class PatchGAN(nn.Module):
                 nn.LeakyReLU(0.2),
             ]
         self.body = nn.Sequential(*layers, CONVOLUTION[dims](widths[-1], 1, 4, padding=1))
+        self.smallest = 3 * 2**levels
 
     def forward(self, images: Tensor) -> Tensor:
+        if min(images.shape[2:]) < self.smallest:
+            raise Mr2ctError(
+                "images too small for the discriminator",
+                got=" x ".join(str(size) for size in images.shape[2:]),
+                expected=f"at least {self.smallest} voxels along every axis",
+                remedy="raise data.size, or lower levels in method.discriminator.arguments",
+            )
         scores: Tensor = self.body(images)
         return scores

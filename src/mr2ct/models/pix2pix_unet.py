@@ -1,10 +1,12 @@
-"""The Pix2Pix generator (Isola 2017, arXiv:1611.07004): a U-Net of strided convolutions, deep enough to see the whole slice.
+"""The Pix2Pix generator (Isola 2017, arXiv:1611.07004): a U-Net of strided convolutions that sees the whole slice.
 
 Two departures from the paper, both against its checkerboard: resizing and a 3-wide convolution instead of transposed
 convolutions (Odena 2016), and a level at full resolution so that thin bone keeps its place.
 """
 
 from __future__ import annotations
+
+from itertools import pairwise
 
 import torch
 from torch import Tensor, nn
@@ -83,7 +85,7 @@ class Pix2PixUNet(nn.Module):
         self.falls = nn.ModuleList(
             # a normalised single voxel would always be zero
             _Fall(before, after, dims=dims, norm="none" if level == levels - 1 else norm)
-            for level, (before, after) in enumerate(zip(widths[:-1], widths[1:], strict=True))
+            for level, (before, after) in enumerate(pairwise(widths))
         )
         self.rises = nn.ModuleList(
             _Rise(

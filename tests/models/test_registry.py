@@ -1,0 +1,58 @@
+"""Networks by name, what is said of a wrong name, and properties of whole networks."""
+
+from __future__ import annotations
+
+import pytest
+import torch
+
+from mr2ct.errors import Mr2ctError
+from mr2ct.models import build_network
+
+
+def test_an_unknown_network_names_the_nearest():
+    with pytest.raises(Mr2ctError, match=r"unknown network; got 'atention_unet'.*did you mean 'attention_unet'\?"):
+        build_network("atention_unet", {})
+
+
+def test_a_name_like_no_other_lists_them_all():
+    with pytest.raises(Mr2ctError, match="expected attention_unet, pix2pix_unet, resnet, patchgan$"):
+        build_network("zzz", {})
+
+
+def test_an_unknown_argument_names_the_nearest():
+    with pytest.raises(Mr2ctError, match=r"argument of network resnet; got 'widht'.*did you mean 'width'\?"):
+        build_network("resnet", {"widht": 3})
+
+
+@pytest.mark.parametrize(
+    ("name", "arguments"),
+    [
+        ("attention_unet", {"widths": [4, 8]}),
+        ("pix2pix_unet", {"width": 4, "levels": 2}),
+        ("resnet", {"width": 4, "blocks": 1}),
+    ],
+)
+def test_a_flat_image_stays_flat_away_from_the_edges(name, arguments):
+    # up-sampling by transposed convolutions would show its checkerboard here
+    torch.manual_seed(2)
+    network = build_network(name, {**arguments, "norm": "none"}).double().eval()
+    with torch.inference_mode():
+        middle = network(torch.full((1, 1, 96, 96), 0.5, dtype=torch.float64))[..., 40:56, 40:56]
+    assert float(middle.std()) < 1e-12
+
+
+def test_the_deepest_level_of_pix2pix_still_varies_with_the_image():
+    # a normalised single voxel would be zero for every image
+    torch.manual_seed(0)
+    network = build_network("pix2pix_unet", {"width": 4, "levels": 4, "norm": "instance"})
+    deepest = []
+    network.falls[-1].register_forward_hook(lambda module, inputs, output: deepest.append(output))
+    network(torch.rand(1, 1, 16, 32))
+    network(torch.rand(1, 1, 16, 32))
+    assert not torch.equal(*deepest)
+
+
+def test_pix2pix_drops_out_in_its_three_coarsest_rises_alone():
+    network = build_network("pix2pix_unet", {"width": 2, "levels": 5, "dropout": 0.5})
+    drops = [any(isinstance(part, torch.nn.Dropout) for part in rise.body) for rise in network.rises]
+    assert drops == [True, True, True, False, False]
