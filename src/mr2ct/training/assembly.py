@@ -4,9 +4,10 @@ from __future__ import annotations
 
 import json
 import random
-from collections.abc import Callable, Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 import torch
 from lightning_fabric import Fabric
@@ -15,13 +16,14 @@ from torch import Tensor, nn
 from mr2ct.datasets.augmentation import Augmentation, IntensityAugmentation, SpatialAugmentation
 from mr2ct.datasets.sampling import Batch, BoxCutter, BoxPlan, CasePool, PairedBatches, UnpairedBatches
 from mr2ct.datasets.splits import Split, make_split, read_split, require_covers, write_split
-from mr2ct.datasets.store import CaseStore, StoredCase
+from mr2ct.datasets.store import CaseStore, StoredCase, read_settings
 from mr2ct.errors import DataSetError
 from mr2ct.hounsfield import HuScaling
+from mr2ct.io.atomic import atomic_file
 from mr2ct.models import build_network
 from mr2ct.training.cyclegan import CycleGAN, CycleWeights, Players
 from mr2ct.training.learner import Learner, Schedule
-from mr2ct.training.loop import Method
+from mr2ct.training.loop import LAST, Method
 from mr2ct.training.pix2pix import PairWeights, Pix2Pix
 from mr2ct.training.recipe import CycleGanSettings, DataSettings, Pix2PixSettings, Recipe, StoreSettings
 from mr2ct.training.supervised import Supervised
@@ -42,7 +44,13 @@ class Cases:
 def open_cases(data: DataSettings, *, seed: int, folder: Path) -> Cases:
     """Open the stores and split their patients. The split used is written to `folder`/split.json.
 
-    Phantoms are never validated on and never split. Raises DataSetError where nothing is left to validate on.
+    Phantoms are never split, and validated on only where there is no real pair. Unpaired data without any pair leave
+    nothing to validate on.
+
+    Raises
+    ------
+    DataSetError : no case left to train on, or, of data that has pairs, none to validate on; a patient whom the split
+        file does not know.
     """
     stores = [CaseStore.open(store.path) for store in data.stores]
     patients = {c.info.patient: c.info.centre for store in stores for c in store.cases if c.info.source == REAL}
@@ -57,17 +65,29 @@ def open_cases(data: DataSettings, *, seed: int, folder: Path) -> Cases:
 
     train = _pools(stores, data.stores, lambda cases: on_side(cases, "train"))
     everything = [case for store in stores for case in store.cases]
-    validation = tuple(c for c in on_side(everything, "validation") if c.has_mr and c.has_ct)
-    validation = validation or tuple(c for c in everything if c.has_mr and c.has_ct and not patients)
-    pairs = _pools([CaseStore.open(store.path) for store in data.paired_stores], data.paired_stores, tuple)
+    held_out = frozenset(split.validation + split.test)
+    pairs = _pools(
+        [CaseStore.open(store.path) for store in data.paired_stores],
+        data.paired_stores,
+        lambda cases: tuple(case for case in cases if case.info.patient not in held_out),
+    )
     if not any(pool.cases for pool in train):
         raise DataSetError("no case left to train on", got=f"{len(split.train)} training patients")
+    validation = _paired(on_side(everything, "validation"))
+    if not validation and not patients:
+        validation = _paired(everything)
     if not validation:
+        validation = _paired(case for pool in pairs for case in pool.cases)
+    if not validation and _paired(everything):
         raise DataSetError(
             "no paired case to validate on",
             remedy="keep some patients with both MR and CT for validation: data.validation_patients",
         )
     return Cases(train, pairs, validation, split)
+
+
+def _paired(cases: Iterable[StoredCase]) -> tuple[StoredCase, ...]:
+    return tuple(case for case in cases if case.has_mr and case.has_ct)
 
 
 def _pools(
@@ -81,11 +101,37 @@ def _pools(
 def _split(data: DataSettings, patients: dict[str, str], *, seed: int, folder: Path) -> Split:
     if data.split is not None:
         return read_split(data.split)
-    if (folder / "split.json").exists():
+    # without a checkpoint it may be left from a start that failed, with other settings
+    if (folder / LAST).exists() and (folder / "split.json").exists():
         return read_split(folder / "split.json")
     if not patients:
         return Split(train=(), validation=(), test=(), seed=seed)
     return make_split(patients, seed=seed, test=data.test_patients, validation=data.validation_patients)
+
+
+def common_preprocessing(stores: Sequence[StoreSettings]) -> dict[str, Any]:
+    """The record of the pipeline that the stores were prepared with.
+
+    Raises
+    ------
+    DataSetError : prepared in different ways, or a store that does not say how. (Landmarks that a histogram
+        standardisation learnt may differ.)
+    """
+    records: list[dict[str, Any]] = [dict(read_settings(store.path).get("pipeline", {})) for store in stores]
+    for store, record in zip(stores, records, strict=True):
+        steps = _without_landmarks(record)
+        if not steps or steps != _without_landmarks(records[0]):
+            raise DataSetError(
+                "the stores were not prepared in the same way",
+                got=f"{store.path}: {', '.join(step['name'] for step in record.get('steps', [])) or 'no pipeline'}",
+                expected=f"the steps and arguments of {stores[0].path}",
+                remedy="prepare them anew with the same options of `mr2ct preprocess`",
+            )
+    return records[0]
+
+
+def _without_landmarks(record: Mapping[str, Any]) -> list[object]:
+    return [step["name"] if step["name"] == "nyul" else step for step in record.get("steps", [])]
 
 
 def unpaired_sides(
@@ -103,7 +149,8 @@ def unpaired_sides(
     half = (len(both) + 1) // 2
     of_mr, of_ct = (with_mr - with_ct) | set(both[:half]), (with_ct - with_mr) | set(both[half:])
     sides = {"mr": sorted(of_mr), "ct": sorted(of_ct)}
-    (folder / "unpaired.json").write_text(json.dumps(sides, indent=1) + "\n", encoding="utf-8")
+    with atomic_file(folder / "unpaired.json") as partial:
+        partial.write_text(json.dumps(sides, indent=1) + "\n", encoding="utf-8")
     return (
         tuple(case for case in cases if case.has_mr and case.info.patient in of_mr),
         tuple(case for case in cases if case.has_ct and case.info.patient in of_ct),
@@ -152,18 +199,20 @@ def batch_source(
             if pairs is not None:
                 pair = augmentation(_on_device(next(pairs), fabric), seed=2 * seed + 1)
                 ready |= {"pair_mr": pair["mr"], "pair_ct": pair["ct"], "pair_mask": pair["mask"]}
-            yield ready
+            yield {key: _fast_layout(images) for key, images in ready.items()}
 
     return source
 
 
 def _loaded(dataset: torch.utils.data.Dataset[Batch], steps: range, *, workers: int) -> Iterator[Batch]:
-    loader = torch.utils.data.DataLoader(dataset, batch_size=None, sampler=steps, num_workers=workers)
+    # a loader draws a number for its workers: not from the generator that dropout draws from and a checkpoint keeps
+    own = torch.Generator()
+    loader = torch.utils.data.DataLoader(dataset, batch_size=None, sampler=steps, num_workers=workers, generator=own)
     return iter(loader)
 
 
 def _on_device(batch: Batch, fabric: Fabric) -> Batch:
-    return {key: _fast_layout(images.to(fabric.device, non_blocking=True)) for key, images in batch.items()}
+    return {key: images.to(fabric.device, non_blocking=True) for key, images in batch.items()}
 
 
 def _fast_layout(images: Tensor) -> Tensor:
@@ -174,9 +223,7 @@ def _fast_layout(images: Tensor) -> Tensor:
 
 def build_generator(recipe: Recipe) -> nn.Module:
     """The MR-to-sCT network of a recipe, its channels and dimensions as the data section asks."""
-    data = recipe.data
-    shape = {"in_channels": data.context_slices or 1, "dims": 3 if data.context_slices is None else 2}
-    return build_network(recipe.network.name, {**shape, **recipe.network.arguments})
+    return build_network(recipe.network.name, network_arguments(recipe))
 
 
 def network_arguments(recipe: Recipe) -> dict[str, object]:
@@ -212,7 +259,7 @@ def build_method(recipe: Recipe, generator: nn.Module, fabric: Fabric) -> Method
             pool_size=settings.pool_size,
             pairs_alone_steps=settings.pairs_alone_steps,
             ema_decay=ema,
-            seed=recipe.seed,
+            seed=recipe.seed + 2 * fabric.global_rank,
         )
     return Supervised(
         to_ct, gradient_weight=settings.gradient_weight, outside_weight=settings.outside_weight, ema_decay=ema

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import os
-import pickle
+import zipfile
 from pathlib import Path
 from typing import Any
 
@@ -23,6 +23,16 @@ def write_checkpoint(path: str | os.PathLike[str], state: dict[str, Any]) -> Non
         file.flush()
         os.fsync(file.fileno())
     partial.replace(target)
+    _flush_folder(target.parent)
+
+
+def _flush_folder(folder: Path) -> None:
+    # a power cut could otherwise undo the renaming
+    handle = os.open(folder, os.O_RDONLY)
+    try:
+        os.fsync(handle)
+    finally:
+        os.close(handle)
 
 
 def read_checkpoint(path: str | os.PathLike[str]) -> dict[str, Any]:
@@ -33,14 +43,23 @@ def read_checkpoint(path: str | os.PathLike[str]) -> dict[str, Any]:
     RecipeError : no checkpoint there, damaged, or written by a newer mr2ct.
     """
     try:
+        # torch itself does not compare the checksums it writes
+        with zipfile.ZipFile(path) as archive:
+            damaged = archive.testzip()
+        if damaged is not None:
+            raise ValueError(f"wrong checksum of {damaged}")
         content = torch.load(path, map_location="cpu", weights_only=True)
     except FileNotFoundError:
         raise RecipeError(
             "nothing to resume", got=f"no file {path}", remedy="start the run without --resume first"
         ) from None
-    except (RuntimeError, EOFError, pickle.UnpicklingError, ValueError) as error:
-        raise RecipeError(f"the checkpoint {path} is damaged", got=str(error).splitlines()[0]) from error
-    if not isinstance(content, dict) or content.get("format_version") != FORMAT_VERSION:
+    except OSError as error:
+        raise RecipeError(f"the checkpoint {path} cannot be read", got=error.strerror or error) from error
+    except Exception as error:
+        # a damaged file makes the reader raise nearly anything, from KeyError to RuntimeError
+        got = (str(error).splitlines() or [type(error).__name__])[0]
+        raise RecipeError(f"the checkpoint {path} is damaged", got=got) from error
+    if not isinstance(content, dict) or content.get("format_version") != FORMAT_VERSION or "state" not in content:
         raise RecipeError(f"{path} is not a checkpoint of this version of mr2ct", expected=f"format {FORMAT_VERSION}")
     state: dict[str, Any] = content["state"]
     return state

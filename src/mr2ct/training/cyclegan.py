@@ -169,8 +169,18 @@ class CycleGAN:
         self._average.load_state_dict(state["average"])
         self.steps = int(state["steps"])
 
+    def own_state_dict(self) -> dict[str, Any]:
+        """The image pools: every process keeps its own."""
+        return {name: getattr(self, name).state_dict() for name in _POOLS}
 
-_PARTS = ("to_ct", "to_mr", "judge_ct", "judge_mr", "ct_pool", "mr_pool")
+    def load_own_state_dict(self, state: dict[str, Any]) -> None:
+        """Go on with the pools of this process."""
+        for name in _POOLS:
+            getattr(self, name).load_state_dict(state[name])
+
+
+_POOLS = ("ct_pool", "mr_pool")
+_PARTS = ("to_ct", "to_mr", "judge_ct", "judge_mr", *_POOLS)
 
 
 def _outlined(image: Tensor, mask: Tensor, outside: float) -> Tensor:

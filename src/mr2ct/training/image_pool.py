@@ -38,7 +38,8 @@ class ImagePool:
             return image
         place = int(torch.randint(self.size, (1,), generator=self._generator))
         old, self._images[place] = self._images[place], image.clone()
-        return old
+        # after a resume the kept images lie on the CPU
+        return old.to(image.device)
 
     def state_dict(self) -> dict[str, Any]:
         """The images and the generator's state."""

@@ -106,10 +106,29 @@ class Learner:
         }
 
     def load_state_dict(self, state: dict[str, Any]) -> None:
-        """Become the learner that `state_dict` described."""
+        """Become the learner that `state_dict` described, at its place in this learner's own schedule.
+
+        Rates, decay and schedule are those this learner was made with: a run that is resumed with a longer recipe
+        follows the longer schedule.
+        """
         self.network.load_state_dict(state["network"])
+        own = [{key: value for key, value in group.items() if key != "params"} for group in self._groups]
         self._optimiser.load_state_dict(state["optimiser"])
-        self._schedule.load_state_dict(state["schedule"])
+        schedule = self._schedule
+        for key in ("last_epoch", "_step_count"):
+            setattr(schedule, key, state["schedule"][key])
+        rates = [
+            base * share(schedule.last_epoch)
+            for base, share in zip(schedule.base_lrs, schedule.lr_lambdas, strict=True)
+        ]
+        schedule._last_lr = rates
+        for group, settings, rate in zip(self._groups, own, rates, strict=True):
+            group.update(settings | {"lr": rate})
+
+    @property
+    def _groups(self) -> list[dict[str, Any]]:
+        groups: list[dict[str, Any]] = self._optimiser.param_groups
+        return groups
 
 
 def update(loss: Tensor, learners: Sequence[Learner]) -> None:
@@ -117,7 +136,7 @@ def update(loss: Tensor, learners: Sequence[Learner]) -> None:
     if not torch.isfinite(loss):
         raise RecipeError(
             "the loss is no longer a finite number",
-            got=float(loss),
+            got=float(loss.detach()),
             remedy="lower optimiser.learning_rate, or set run.precision=32-true",
         )
     learners[0].fabric.backward(loss)

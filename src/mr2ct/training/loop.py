@@ -13,9 +13,11 @@ import torch
 from lightning_fabric import Fabric
 from torch import Tensor, nn
 
+from mr2ct.errors import RecipeError
 from mr2ct.training.checkpoint import read_checkpoint, write_checkpoint
 
 LAST, BEST = "last.pt", "best.pt"
+FINISHED, OUT_OF_TIME, NOT_IMPROVING = "finished", "out of time", "no longer improving"
 
 
 class Method(Protocol):
@@ -38,9 +40,18 @@ class Method(Protocol):
     def load_state_dict(self, state: dict[str, Any]) -> None:
         """Go on from where `state_dict` was taken."""
 
+    def own_state_dict(self) -> dict[str, Any]:
+        """What of `state_dict` differs between the processes of a run, such as image pools."""
+
+    def load_own_state_dict(self, state: dict[str, Any]) -> None:
+        """Take back what `own_state_dict` gave in this process."""
+
 
 class Witness(Protocol):
     """What the loop tells the outside: a progress bar, a table, TensorBoard."""
+
+    def on_start(self, step: int) -> None:
+        """The run begins, or goes on, after `step` finished steps."""
 
     def on_step(self, step: int, terms: dict[str, float], learning_rate: float) -> None:
         """One step is done."""
@@ -56,7 +67,8 @@ class Limits:
     Parameters
     ----------
     max_steps : steps of the whole run, resumed or not. max_minutes : of this process; None is no limit.
-    validate_every : steps. checkpoint_minutes : between checkpoints.
+    validate_every : steps; a run that ends before its first validation is validated then.
+    checkpoint_minutes : between checkpoints.
     patience : validations without a better score after which the run ends; None is no early stop.
     """
 
@@ -78,7 +90,7 @@ class Position:
 
 @dataclass(frozen=True)
 class Outcome:
-    """How a call of `fit` ended: "finished", "out of time" or "no longer improving"."""
+    """How a call of `fit` ended: `reason` is FINISHED, OUT_OF_TIME or NOT_IMPROVING."""
 
     steps: int
     best_mae_hu: float
@@ -100,48 +112,97 @@ def fit(
     Parameters
     ----------
     batches : from a step to the batches of that step and all later ones, on the device.
-    validate : from the averaged network to scores; "mae_hu" decides which weights are best.
+    validate : from the averaged network to scores; "mae_hu" decides which weights are best. Where there is no such
+        score the newest are. Called in the first process only.
     folder : gets `last.pt` (all of the run) and `best.pt` (the averaged network's weights).
     """
-    position = _resume(method, folder)
+    position = _resume(fabric, method, folder)
+    witness.on_start(position.step)
     started = saved = time.monotonic()
-    reason = "finished"
-    for batch in batches(position.step) if position.step < limits.max_steps else ():
+    reason = _reason(position, limits)
+    for batch in batches(position.step) if reason is None else ():
         terms = method.train_step(batch)
         position.step += 1
         if fabric.is_global_zero:
             witness.on_step(position.step, {name: float(term) for name, term in terms.items()}, method.learning_rate)
-        last_step = position.step >= limits.max_steps
-        if position.step % limits.validate_every == 0 or last_step:
+        # clocks differ, and all processes must do the same at the same step
+        out_of_time, unsaved_for_long = fabric.broadcast(
+            (
+                _minutes_since(started) >= (limits.max_minutes or math.inf),
+                _minutes_since(saved) >= limits.checkpoint_minutes,
+            )
+        )
+        last = position.step >= limits.max_steps or (out_of_time and position.step < limits.validate_every)
+        if position.step % limits.validate_every == 0 or last:
             _validate(fabric, method, position, validate, folder, witness)
-        out_of_time = _agreed(fabric, _minutes_since(started) >= (limits.max_minutes or math.inf))
-        stuck = limits.patience is not None and position.validations_since_best >= limits.patience
-        if last_step or out_of_time or stuck or _minutes_since(saved) >= limits.checkpoint_minutes:
+        reason = _reason(position, limits, out_of_time=out_of_time)
+        if reason is not None or unsaved_for_long:
             _save(fabric, method, position, folder)
             saved = time.monotonic()
-        if last_step or out_of_time or stuck:
-            reason = "finished" if last_step else "out of time" if out_of_time else "no longer improving"
+        if reason is not None:
             break
-    return Outcome(position.step, position.best_mae_hu, reason)
+    return Outcome(position.step, position.best_mae_hu, reason or FINISHED)
 
 
-def _resume(method: Method, folder: Path) -> Position:
+def _reason(position: Position, limits: Limits, *, out_of_time: bool = False) -> str | None:
+    """Why the run ends here; None where it goes on."""
+    if position.step >= limits.max_steps:
+        return FINISHED
+    if limits.patience is not None and position.validations_since_best >= limits.patience:
+        return NOT_IMPROVING
+    return OUT_OF_TIME if out_of_time else None
+
+
+def _resume(fabric: Fabric, method: Method, folder: Path) -> Position:
     if not (folder / LAST).exists():
         return Position()
     state = read_checkpoint(folder / LAST)
-    method.load_state_dict(state["method"])
-    torch.set_rng_state(state["random"])
-    if torch.cuda.is_available() and state["random_cuda"]:
-        torch.cuda.set_rng_state_all(state["random_cuda"])
-    return Position(**state["position"])
+    try:
+        method.load_state_dict(state["method"])
+        position = Position(**state["position"])
+        fabric.strategy.precision.load_state_dict(state.get("precision", {}))
+        # the first process's own state lies at the top, those of the others in a list
+        processes = [state, *state.get("others", [])]
+        if fabric.global_rank < len(processes):
+            _take_back(fabric, method, processes[fabric.global_rank])
+    except (KeyError, TypeError, ValueError, RuntimeError) as error:
+        raise RecipeError(
+            f"the checkpoint {folder / LAST} is of another recipe",
+            got=str(error).splitlines()[0],
+            remedy="resume with the method and the network that the run was started with",
+        ) from error
+    return position
+
+
+def _take_back(fabric: Fabric, method: Method, own: dict[str, Any]) -> None:
+    if "own" in own:
+        method.load_own_state_dict(own["own"])
+    torch.set_rng_state(own["random"])
+    if fabric.device.type == "cuda" and own["random_cuda"]:
+        torch.cuda.set_rng_state(own["random_cuda"][0], fabric.device)
 
 
 def _save(fabric: Fabric, method: Method, position: Position, folder: Path) -> None:
+    on_gpu = fabric.device.type == "cuda"
+    random = {
+        "random": torch.get_rng_state(),
+        "random_cuda": [torch.cuda.get_rng_state(fabric.device)] if on_gpu else [],
+    }
+    others = _from_others(fabric, {"own": method.own_state_dict(), **random})
     if fabric.is_global_zero:
-        cuda = torch.cuda.get_rng_state_all() if torch.cuda.is_available() else []
-        state = {"method": method.state_dict(), "position": dict(vars(position))}
-        write_checkpoint(folder / LAST, {**state, "random": torch.get_rng_state(), "random_cuda": cuda})
+        state = {"method": method.state_dict(), "position": dict(vars(position)), "others": others}
+        precision = fabric.strategy.precision.state_dict()
+        write_checkpoint(folder / LAST, {**state, **random, "precision": precision})
     fabric.barrier()
+
+
+def _from_others(fabric: Fabric, own: dict[str, Any]) -> list[dict[str, Any]]:
+    """What the other processes hand over, by rank; the first one gets it."""
+    if fabric.world_size == 1:
+        return []
+    everyone: list[Any] = [None] * fabric.world_size
+    torch.distributed.gather_object(own, everyone if fabric.is_global_zero else None)
+    return everyone[1:]
 
 
 def _validate(
@@ -152,9 +213,10 @@ def _validate(
     folder: Path,
     witness: Witness,
 ) -> None:
-    scores = validate(method.averaged)
-    best = scores["mae_hu"] < position.best_mae_hu
-    position.best_mae_hu = min(scores["mae_hu"], position.best_mae_hu)
+    # batch statistics differ between processes, so that the others would find other scores
+    scores = fabric.broadcast(validate(method.averaged) if fabric.is_global_zero else {})
+    best = "mae_hu" not in scores or scores["mae_hu"] < position.best_mae_hu
+    position.best_mae_hu = min(scores.get("mae_hu", math.inf), position.best_mae_hu)
     position.validations_since_best = 0 if best else position.validations_since_best + 1
     if fabric.is_global_zero:
         if best:
@@ -165,8 +227,3 @@ def _validate(
 
 def _minutes_since(moment: float) -> float:
     return (time.monotonic() - moment) / 60
-
-
-def _agreed(fabric: Fabric, ready: bool) -> bool:
-    """What the first process says: clocks differ, and all processes must stop at the same step."""
-    return bool(fabric.broadcast(ready)) if fabric.world_size > 1 else ready

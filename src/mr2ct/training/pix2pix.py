@@ -114,3 +114,10 @@ class Pix2Pix:
         self.discriminator.load_state_dict(state["discriminator"])
         self._average.load_state_dict(state["average"])
         self.steps = int(state["steps"])
+
+    def own_state_dict(self) -> dict[str, Any]:
+        """Nothing: every process holds the same."""
+        return {}
+
+    def load_own_state_dict(self, state: dict[str, Any]) -> None:
+        """Nothing to load."""

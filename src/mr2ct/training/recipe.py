@@ -13,10 +13,11 @@ from pathlib import Path
 from typing import Annotated, Any, Literal
 
 import yaml
-from pydantic import BaseModel, ConfigDict, Field, ValidationError
+from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_validator
 
 from mr2ct.errors import RecipeError
 from mr2ct.hounsfield import HIGHEST_HU, LOWEST_HU
+from mr2ct.io.atomic import atomic_file
 
 Plane = Literal["axial", "coronal", "sagittal"]
 
@@ -97,6 +98,7 @@ class IntensitySettings(_Settings):
     noise: float = Field(default=0.03, ge=0)
     blur: float = Field(default=0.15, ge=0, le=1)
     ghosting: float = Field(default=0.1, ge=0, le=1)
+    motion: float = Field(default=0.1, ge=0, le=1)
 
 
 class DataSettings(_Settings):
@@ -104,7 +106,7 @@ class DataSettings(_Settings):
 
     `stores` are what the method learns from. `paired_stores` is for CycleGAN alone: pairs whose truth is known
     (phantoms). `split` is a split file; without one, the split is drawn with the run's seed. `size` is in voxels:
-    two numbers for slices, three for 3-D patches (`context_slices: null`).
+    two numbers for slices, three, of 8 at least, for 3-D patches (`context_slices: null`).
     """
 
     stores: list[StoreSettings] = Field(min_length=1)
@@ -120,6 +122,17 @@ class DataSettings(_Settings):
     workers: int = Field(default=0, ge=0)
     spatial: SpatialSettings | None = SpatialSettings()
     intensity: IntensitySettings | None = IntensitySettings()
+
+    @model_validator(mode="after")
+    def _size_fits_the_kind_of_box(self) -> DataSettings:
+        if self.context_slices is None:
+            if len(self.size) != 3 or min(self.size) < 8:
+                raise ValueError(f"3-D patches have a size of three numbers, each at least 8, not {self.size}")
+        elif len(self.size) != 2:
+            raise ValueError(f"slices have a size of two numbers, not {self.size} (context_slices: null for patches)")
+        elif self.context_slices % 2 == 0:
+            raise ValueError(f"context_slices is odd, for a slab has a middle slice, not {self.context_slices}")
+        return self
 
 
 class OptimiserSettings(_Settings):
@@ -161,7 +174,7 @@ class Recipe(_Settings):
     """All of a run. See `recipes/` for one of each family."""
 
     name: str = Field(pattern=r"^[a-z0-9][a-z0-9._-]*$")
-    seed: int = Field(default=0, ge=0)
+    seed: int = Field(default=0, ge=0, lt=2**32)
     method: MethodSettings
     network: NetworkSettings
     data: DataSettings
@@ -169,6 +182,20 @@ class Recipe(_Settings):
     run: RunSettings = RunSettings()
     bundle: BundleSettings = BundleSettings()
     hu_range: tuple[float, float] = (LOWEST_HU, HIGHEST_HU)
+
+    @model_validator(mode="after")
+    def _sections_agree(self) -> Recipe:
+        if not self.hu_range[0] < self.hu_range[1]:
+            raise ValueError(f"hu_range is the lowest and the highest HU, not {self.hu_range}")
+        if not isinstance(self.method, CycleGanSettings):
+            if self.data.paired_stores:
+                raise ValueError("data.paired_stores is for cyclegan; other methods learn pairs from data.stores")
+            return self
+        if self.data.context_slices not in (1, None):
+            raise ValueError("cyclegan turns single slices or 3-D patches round: data.context_slices is 1 or null")
+        if self.method.pairs_alone_steps and not self.data.paired_stores:
+            raise ValueError("method.pairs_alone_steps needs pairs: name their stores in data.paired_stores")
+        return self
 
 
 def read_recipe(path: str | os.PathLike[str], overrides: Sequence[str] = ()) -> Recipe:
@@ -213,9 +240,8 @@ def parse_recipe(content: dict[str, Any]) -> Recipe:
 
 def write_recipe(recipe: Recipe, path: str | os.PathLike[str]) -> None:
     """Write the resolved recipe, defaults and all, as YAML, whole or not at all."""
-    partial = Path(path).with_name(f".partial-{Path(path).name}")
-    partial.write_text(yaml.safe_dump(recipe.model_dump(mode="json"), sort_keys=False), encoding="utf-8")
-    partial.replace(path)
+    with atomic_file(Path(path)) as partial:
+        partial.write_text(yaml.safe_dump(recipe.model_dump(mode="json"), sort_keys=False), encoding="utf-8")
 
 
 def _apply_override(content: dict[str, Any], override: str) -> None:
@@ -237,15 +263,16 @@ def _apply_override(content: dict[str, Any], override: str) -> None:
 
 def _in_words(problem: Any) -> str:
     location = [str(part) for part in problem["loc"]]
+    # pydantic puts the method's name between "method" and the key, where no recipe has it
+    written = ".".join(part for n, part in enumerate(location) if not (n == 1 and location[0] == "method"))
     if problem["type"] != "extra_forbidden":
-        return f"{'.'.join(location) or 'recipe'}: {problem['msg']}"
+        return f"{written or 'recipe'}: {problem['msg'].removeprefix('Value error, ')}"
     close = get_close_matches(location[-1], list(_keys_beside(location)), n=1, cutoff=0.0)
-    return f"unknown key {'.'.join(location)!r}" + (f" (did you mean {close[0]!r}?)" if close else "")
+    return f"unknown key {written!r}" + (f" (did you mean {close[0]!r}?)" if close else "")
 
 
 def _keys_beside(location: Sequence[str]) -> Iterator[str]:
     """The valid keys of the section that a location lies in; a method's location holds the method's name as well."""
-    methods: dict[str, type[BaseModel]] = {"supervised": SupervisedSettings, "pix2pix": Pix2PixSettings, "cyclegan": CycleGanSettings}
     sections: dict[str, type[BaseModel]] = {
         "network": NetworkSettings,
         "discriminator": NetworkSettings,
@@ -257,7 +284,9 @@ def _keys_beside(location: Sequence[str]) -> Iterator[str]:
         "optimiser": OptimiserSettings,
         "run": RunSettings,
         "bundle": BundleSettings,
-        **methods,
+        "supervised": SupervisedSettings,
+        "pix2pix": Pix2PixSettings,
+        "cyclegan": CycleGanSettings,
     }
     for part in reversed(location[:-1]):
         if part in sections:

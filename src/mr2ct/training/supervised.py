@@ -63,3 +63,10 @@ class Supervised:
         """Go on from where `state_dict` was taken."""
         self.generator.load_state_dict(state["generator"])
         self._average.load_state_dict(state["average"])
+
+    def own_state_dict(self) -> dict[str, Any]:
+        """Nothing: every process holds the same."""
+        return {}
+
+    def load_own_state_dict(self, state: dict[str, Any]) -> None:
+        """Nothing to load."""

@@ -13,6 +13,7 @@ from torch import Tensor, nn
 
 from mr2ct.datasets.sampling import BoxPlan, planes_of, read_box
 from mr2ct.datasets.store import StoredCase
+from mr2ct.errors import DataSetError
 from mr2ct.geometry import PLANE_AXIS
 from mr2ct.hounsfield import HuScaling
 
@@ -43,8 +44,13 @@ class Validation:
 
     Parameters
     ----------
-    cases : at most `limit` are used, spread evenly. A volume is scored on its middle slice in each plane.
+    cases : at most `limit` are used, spread evenly. A volume is scored on its middle slice in each plane. Without any
+        case, as where no patient has both MR and CT, there are no scores.
     window : how a 3-D network sees a whole volume, (network, mr (1, 1, i, j, k)) to sCT; None for slices.
+
+    Raises
+    ------
+    DataSetError : none of the cases has a slice in the plan's planes, or, when called, a voxel inside its mask.
     """
 
     def __init__(
@@ -57,8 +63,13 @@ class Validation:
         limit: int,
         window: Window | None = None,
     ) -> None:
-        chosen = np.unique(np.linspace(0, len(cases) - 1, min(limit, len(cases))).astype(int))
-        self.cases = [cases[int(n)] for n in chosen]
+        usable = [case for case in cases if window is not None or planes_of(case, plan)]
+        if cases and not usable:
+            raise DataSetError(
+                "no case to validate on", got="no slice in the planes asked for", expected=", ".join(plan.planes)
+            )
+        chosen = np.unique(np.linspace(0, len(usable) - 1, min(limit, len(usable))).astype(int))
+        self.cases = [usable[int(n)] for n in chosen]
         self.plan, self.scaling, self.device, self.window = plan, scaling, device, window
         self.slices: list[ScoredSlice] = []
 
@@ -70,9 +81,14 @@ class Validation:
             found = [(plane, scored) for case in self.cases for plane, scored in self._score(network, case)]
         network.train(was_training)
         self.slices = [scored for _, scored in found]
-        scores = {"mae_hu": _mean([scored.mae_hu for _, scored in found])}
-        for plane in dict.fromkeys(plane for plane, _ in found):
-            scores[f"mae_hu_{plane}"] = _mean([scored.mae_hu for of, scored in found if of == plane])
+        if not found:
+            return {}
+        seen = [(plane, scored.mae_hu) for plane, scored in found if scored.mask.any()]
+        if not seen:
+            raise DataSetError("nothing to score", got="empty masks in all validation slices", expected="body masks")
+        scores = {"mae_hu": _mean([mae_hu for _, mae_hu in seen])}
+        for plane in dict.fromkeys(plane for plane, _ in seen):
+            scores[f"mae_hu_{plane}"] = _mean([mae_hu for of, mae_hu in seen if of == plane])
         return scores
 
     def _score(self, network: nn.Module, case: StoredCase) -> list[tuple[str, ScoredSlice]]:
@@ -101,4 +117,4 @@ class Validation:
 
 
 def _mean(values: Sequence[float]) -> float:
-    return float(np.nanmean(values))
+    return float(np.mean(values))

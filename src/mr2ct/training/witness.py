@@ -5,6 +5,7 @@ from __future__ import annotations
 import csv
 import time
 from collections.abc import Callable, Sequence
+from contextlib import ExitStack
 from pathlib import Path
 from types import TracebackType
 from typing import Any
@@ -12,6 +13,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from mr2ct.io.atomic import atomic_file
 from mr2ct.training.validation import ScoredSlice
 
 _COLUMNS = ("step", "minutes", "kind", "name", "value")
@@ -21,6 +23,8 @@ _DIFFERENCE_HU = 500.0
 
 class RunWitness:
     """A context manager that writes `folder`/metrics.csv and TensorBoard events, and draws a progress bar.
+
+    A resumed run goes on where its checkpoint was made: what was written after that is taken back.
 
     Parameters
     ----------
@@ -32,16 +36,10 @@ class RunWitness:
         self, folder: Path, *, total_steps: int, every: int = 50, slices: Callable[[], Sequence[ScoredSlice]]
     ) -> None:
         from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
-        from torch.utils.tensorboard import SummaryWriter
 
-        self._every, self._slices, self._started = every, slices, time.monotonic()
+        self._folder, self._every, self._slices = folder, every, slices
         self._sums: dict[str, list[float]] = {}
-        self._board = SummaryWriter(str(folder / "tensorboard"))
-        is_new = not (folder / "metrics.csv").exists()
-        self._file = (folder / "metrics.csv").open("a", newline="", encoding="utf-8")
-        self._table = csv.writer(self._file)
-        if is_new:
-            self._table.writerow(_COLUMNS)
+        self._open = ExitStack()
         columns = (BarColumn(), MofNCompleteColumn(), TimeRemainingColumn(), TextColumn("{task.description}"))
         self._progress = Progress(*columns)
         self._task = self._progress.add_task("", total=total_steps)
@@ -55,8 +53,24 @@ class RunWitness:
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
         self._progress.stop()
-        self._file.close()
-        self._board.close()
+        self._open.close()
+
+    def on_start(self, step: int) -> None:
+        """Open the table and the board, and show that `step` steps are done."""
+        from torch.utils.tensorboard import SummaryWriter
+
+        path = self._folder / "metrics.csv"
+        rows = _rows_up_to(step, path)
+        self._minutes_before = float(rows[-1][1]) if rows else 0.0
+        self._started = time.monotonic()
+        with atomic_file(path) as partial, partial.open("w", newline="", encoding="utf-8") as file:
+            csv.writer(file).writerows([_COLUMNS, *rows])
+        self._file = self._open.enter_context(path.open("a", newline="", encoding="utf-8"))
+        self._table = csv.writer(self._file)
+        self._board = SummaryWriter(str(self._folder / "tensorboard"), purge_step=step + 1)
+        self._open.callback(self._board.close)
+        # a bar that jumped to its place would promise an end far too soon
+        self._progress.reset(self._task, completed=step)
 
     def on_step(self, step: int, terms: dict[str, float], learning_rate: float) -> None:
         """Gather the terms; write their means every so many steps."""
@@ -77,12 +91,13 @@ class RunWitness:
         panels = [picture_panel(scored) for scored in self._slices()[:6]]
         for number, panel in enumerate(panels):
             self._board.add_image(f"validation/{number}", panel, step, dataformats="HWC")
-        self._score = f"[bold]MAE {scores['mae_hu']:.1f} HU{' (best)' if best else ''}[/]"
+        if "mae_hu" in scores:
+            self._score = f"[bold]MAE {scores['mae_hu']:.1f} HU{' (best)' if best else ''}[/]"
+            self._progress.console.print(f"step {step}: " + "  ".join(f"{k} {v:.1f}" for k, v in scores.items()))
         self._describe()
-        self._progress.console.print(f"step {step}: " + "  ".join(f"{k} {v:.1f}" for k, v in scores.items()))
 
     def _write(self, step: int, kind: str, values: dict[str, float]) -> None:
-        minutes = round((time.monotonic() - self._started) / 60, 3)
+        minutes = round(self._minutes_before + (time.monotonic() - self._started) / 60, 3)
         for name, value in values.items():
             self._table.writerow((step, minutes, kind, name, value))
             self._board.add_scalar(f"{kind}/{name}", value, step)
@@ -90,6 +105,15 @@ class RunWitness:
 
     def _describe(self) -> None:
         self._progress.update(self._task, description=f"{self._score}  {self._loss}")
+
+
+def _rows_up_to(step: int, path: Path) -> list[list[str]]:
+    """The table's whole rows of steps up to `step`; a killed process may have left a part of one."""
+    if not path.exists():
+        return []
+    with path.open(newline="", encoding="utf-8") as file:
+        rows = list(csv.reader(file))[1:]
+    return [row for row in rows if len(row) == len(_COLUMNS) and row[-1] and int(row[0]) <= step]
 
 
 def picture_panel(scored: ScoredSlice) -> NDArray[np.uint8]:
@@ -110,6 +134,9 @@ def picture_panel(scored: ScoredSlice) -> NDArray[np.uint8]:
 
 class SilentWitness:
     """For all processes but the first, and for tests: says nothing."""
+
+    def on_start(self, step: int) -> None:
+        """Say nothing."""
 
     def on_step(self, step: int, terms: dict[str, float], learning_rate: float) -> None:
         """Say nothing."""

@@ -1,0 +1,210 @@
+"""From a recipe to cases, sides and batches: who trains, who validates, and that no patient is on both sides."""
+
+from __future__ import annotations
+
+import json
+
+import pytest
+import torch
+
+from mr2ct.datasets.splits import Split, read_split, write_split
+from mr2ct.datasets.store import CaseStore, create_store
+from mr2ct.errors import DataSetError, Mr2ctError
+from mr2ct.training.assembly import (
+    batch_source,
+    build_generator,
+    build_method,
+    common_preprocessing,
+    network_arguments,
+    open_cases,
+    unpaired_sides,
+)
+from mr2ct.training.recipe import DataSettings, StoreSettings, parse_recipe
+
+
+def data(*paths, **settings) -> DataSettings:
+    known = {"validation_patients": 1, "test_patients": 1}
+    return DataSettings(stores=[{"path": str(path)} for path in paths], **{**known, **settings})
+
+
+def names(cases) -> set[str]:
+    return {case.info.case for case in cases}
+
+
+def trained_on(cases) -> set[str]:
+    return {case.info.case for pool in cases.train for case in pool.cases}
+
+
+# --- cases
+
+
+def test_patients_are_split_and_the_split_is_written(stores, tmp_path):
+    cases = open_cases(data(stores["real"]), seed=1, folder=tmp_path)
+    assert read_split(tmp_path / "split.json") == cases.split
+    assert trained_on(cases) == {c.info.case for c in CaseStore.open(stores["real"]).cases} - names(
+        CaseStore.open(stores["real"]).of_patients(cases.split.validation + cases.split.test)
+    )
+    assert names(cases.validation) == names(CaseStore.open(stores["real"]).of_patients(cases.split.validation))
+
+
+def test_a_split_file_is_obeyed(stores, tmp_path):
+    split = Split(train=("p1", "p2", "p3"), validation=("p4", "p5"), test=("p6",), seed=0)
+    write_split(split, tmp_path / "mine.json")
+    cases = open_cases(data(stores["real"], split=str(tmp_path / "mine.json")), seed=1, folder=tmp_path)
+    assert trained_on(cases) == {"p1", "p2", "p3"}
+    assert names(cases.validation) == {"p4", "p5-axial"}
+
+
+def test_a_patient_whom_the_split_does_not_know_is_an_error(stores, tmp_path):
+    write_split(Split(train=("p1",), validation=("p4",), test=(), seed=0), tmp_path / "mine.json")
+    with pytest.raises(DataSetError, match="in no side of the split"):
+        open_cases(data(stores["real"], split=str(tmp_path / "mine.json")), seed=1, folder=tmp_path)
+
+
+def test_a_split_left_by_a_failed_start_is_not_taken_up_but_a_run_s_own_is(stores, tmp_path):
+    other = Split(train=("p1", "p2", "p3", "p4"), validation=("p5",), test=("p6",), seed=0)
+    write_split(other, tmp_path / "split.json")
+    fresh = open_cases(data(stores["real"], validation_patients=2), seed=1, folder=tmp_path)
+    assert len(fresh.split.validation) == 2
+    (tmp_path / "last.pt").touch()
+    resumed = open_cases(data(stores["real"], validation_patients=1), seed=99, folder=tmp_path)
+    assert resumed.split == fresh.split
+
+
+def test_phantoms_train_and_are_never_held_out(stores, tmp_path):
+    cases = open_cases(data(stores["real"], stores["phantom"]), seed=1, folder=tmp_path)
+    assert {"f1", "f2"} <= trained_on(cases)
+    assert not {"f1", "f2"} & names(cases.validation)
+    assert not {"f1", "f2"} & cases.split.patients
+
+
+def test_phantoms_alone_train_and_validate(stores, tmp_path):
+    cases = open_cases(data(stores["phantom"]), seed=1, folder=tmp_path)
+    assert trained_on(cases) == names(cases.validation) == {"f1", "f2"}
+
+
+def test_pairs_never_include_held_out_patients(stores, tmp_path):
+    cases = open_cases(data(stores["real"], paired_stores=[{"path": str(stores["real"])}]), seed=1, folder=tmp_path)
+    held_out = set(cases.split.validation + cases.split.test)
+    assert not held_out & {case.info.patient for pool in cases.pairs for case in pool.cases}
+
+
+def test_unpaired_data_may_be_trained_without_validation_or_validated_on_pairs(stores, write_heads, tmp_path):
+    root = write_heads(tmp_path / "unpaired", ["m1", "m2", "m3"], has="mr")
+    write_heads(root, ["c1", "c2", "c3"], has="ct")
+    assert open_cases(data(root), seed=1, folder=tmp_path).validation == ()
+    with_pairs = data(root, paired_stores=[{"path": str(stores["phantom"])}])
+    assert names(open_cases(with_pairs, seed=1, folder=tmp_path).validation) == {"f1", "f2"}
+
+
+def test_paired_data_without_validation_patients_is_an_error(stores, tmp_path):
+    with pytest.raises(DataSetError, match="no paired case to validate on; .*data.validation_patients"):
+        open_cases(data(stores["real"], validation_patients=0), seed=1, folder=tmp_path)
+
+
+def test_a_run_without_cases_is_an_error(tmp_path):
+    create_store(tmp_path / "empty", settings={})
+    with pytest.raises(DataSetError, match="no case left to train on"):
+        open_cases(data(tmp_path / "empty"), seed=1, folder=tmp_path)
+
+
+def test_unpaired_sides_share_no_patient_and_are_written(stores, write_heads, tmp_path):
+    root = write_heads(tmp_path / "some", ["m1", "m2"], has="mr")
+    write_heads(root, ["c1"], has="ct")
+    cases = open_cases(data(root, stores["real"]), seed=1, folder=tmp_path)
+    of_mr, of_ct = unpaired_sides(cases.train, seed=1, folder=tmp_path)
+    sides = json.loads((tmp_path / "unpaired.json").read_text())
+    for cases_of, side in ((of_mr, "mr"), (of_ct, "ct")):
+        assert {case.info.patient for case in cases_of} == set(sides[side])
+    assert not set(sides["mr"]) & set(sides["ct"])
+    assert abs(len([p for p in sides["mr"] if p[0] == "p"]) - len([p for p in sides["ct"] if p[0] == "p"])) <= 1
+    assert all(case.has_mr for case in of_mr)
+    assert all(case.has_ct for case in of_ct)
+    again = unpaired_sides(cases.train, seed=1, folder=tmp_path)
+    assert [names(side) for side in again] == [names(of_mr), names(of_ct)]
+
+
+# --- preprocessing
+
+
+def test_stores_must_be_prepared_alike(stores, write_heads, tmp_path):
+    settings = [StoreSettings(path=str(path)) for path in stores.values()]
+    assert common_preprocessing(settings)["steps"][0]["name"] == "to_canonical"
+    root = write_heads(tmp_path / "other", ["o1"])
+    description = json.loads((root / "store.json").read_text())
+    description["settings"]["pipeline"]["steps"].pop()
+    (root / "store.json").write_text(json.dumps(description))
+    with pytest.raises(DataSetError, match="not prepared in the same way; got .*other: to_canonical"):
+        common_preprocessing([*settings, StoreSettings(path=str(root))])
+    create_store(tmp_path / "none", settings={})
+    with pytest.raises(DataSetError, match="got .*none: no pipeline"):
+        common_preprocessing([StoreSettings(path=str(tmp_path / "none"))])
+
+
+def test_learnt_landmarks_may_differ(tmp_path):
+    paths = []
+    for landmarks in ([1, 2], [3, 4]):
+        steps = [{"name": "nyul", "arguments": {"landmarks": landmarks}}]
+        create_store(tmp_path / str(landmarks[0]), settings={"pipeline": {"format_version": 1, "steps": steps}})
+        paths.append(StoreSettings(path=str(tmp_path / str(landmarks[0]))))
+    assert common_preprocessing(paths)["steps"][0]["arguments"] == {"landmarks": [1, 2]}
+
+
+# --- batches and networks
+
+
+@pytest.mark.parametrize(
+    ("kind", "shape"),
+    [
+        ({}, (2, 1, 24, 24)),
+        ({"context_slices": 3}, (2, 3, 24, 24)),
+        ({"context_slices": None, "size": [8, 12, 16]}, (2, 1, 8, 12, 16)),
+    ],
+)
+def test_batches_fit_the_network_of_the_recipe(kind, shape, small_recipe, fabric, tmp_path):
+    recipe = parse_recipe(small_recipe(data=kind))
+    cases = open_cases(recipe.data, seed=recipe.seed, folder=tmp_path)
+    batch = next(iter(batch_source(recipe, cases, fabric, folder=tmp_path)(0)))
+    assert tuple(batch["mr"].shape) == shape
+    assert batch["ct"].shape == batch["mask"].shape == (2, 1, *shape[2:])
+    assert build_generator(recipe)(batch["mr"]).shape == batch["ct"].shape
+    assert network_arguments(recipe)["in_channels"] == shape[1]
+    layout = torch.channels_last if len(shape) == 4 else torch.channels_last_3d
+    assert batch["mr"].is_contiguous(memory_format=layout)
+
+
+def test_a_source_may_begin_at_any_step(small_recipe, stores, fabric, tmp_path, differences):
+    recipe = parse_recipe(small_recipe("cyclegan", data={"paired_stores": [{"path": str(stores["phantom"])}]}))
+    cases = open_cases(recipe.data, seed=recipe.seed, folder=tmp_path)
+    source = batch_source(recipe, cases, fabric, folder=tmp_path)
+    from_start, later = list(source(0)), list(source(4))
+    assert len(from_start) == recipe.run.max_steps
+    assert differences(from_start[4:], later) == []
+    assert {"mr", "mr_mask", "ct", "ct_mask", "pair_mr", "pair_ct", "pair_mask"} <= from_start[0].keys()
+    assert differences(from_start[0], from_start[1]) != []
+
+
+@pytest.mark.parametrize("method", ["supervised", "pix2pix", "cyclegan"])
+@pytest.mark.parametrize("three_d", [False, True])
+def test_every_method_takes_a_step_in_two_and_three_dimensions(method, three_d, small_recipe, fabric, tmp_path):
+    kind = {"context_slices": None, "size": [16, 16, 16]} if three_d else {}
+    recipe = parse_recipe(small_recipe(method, data=kind))
+    cases = open_cases(recipe.data, seed=recipe.seed, folder=tmp_path)
+    batch = next(iter(batch_source(recipe, cases, fabric, folder=tmp_path)(0)))
+    terms = build_method(recipe, build_generator(recipe), fabric).train_step(batch)
+    assert all(torch.isfinite(term) for term in terms.values())
+
+
+def test_pix2pix_sees_slabs(small_recipe, fabric, tmp_path):
+    recipe = parse_recipe(small_recipe("pix2pix", data={"context_slices": 3}))
+    cases = open_cases(recipe.data, seed=recipe.seed, folder=tmp_path)
+    batch = next(iter(batch_source(recipe, cases, fabric, folder=tmp_path)(0)))
+    assert "discriminator" in build_method(recipe, build_generator(recipe), fabric).train_step(batch)
+
+
+def test_a_slice_too_small_for_the_discriminator_is_refused_in_words(small_recipe, fabric, tmp_path):
+    recipe = parse_recipe(small_recipe("pix2pix", data={"size": [8, 8]}))
+    cases = open_cases(recipe.data, seed=recipe.seed, folder=tmp_path)
+    batch = next(iter(batch_source(recipe, cases, fabric, folder=tmp_path)(0)))
+    with pytest.raises(Mr2ctError, match="too small for the discriminator; got 8 x 8; .*data.size"):
+        build_method(recipe, build_generator(recipe), fabric).train_step(batch)
