@@ -11,7 +11,6 @@ from hypothesis import settings
 from mr2ct.geometry import Geometry
 from mr2ct.volume import Quantity, Volume
 
-
 # a busy machine is no failure
 settings.register_profile("untimed", deadline=None)
 settings.load_profile("untimed")

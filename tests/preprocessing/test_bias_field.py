@@ -2,6 +2,7 @@ from __future__ import annotations
 
 import numpy as np
 import pytest
+from scipy import ndimage
 
 from mr2ct.errors import GeometryError, InputError
 from mr2ct.geometry import Geometry
@@ -11,16 +12,17 @@ from mr2ct.volume import Quantity, Volume
 
 
 def _biased(shape: tuple[int, int, int]) -> tuple[Volume, Volume, np.ndarray]:
-    """Two tissues under a bias field of a factor 2; MR, mask, and the true image."""
+    """Patches of three tissues under a bias field of a factor 2; MR, mask, and the true image."""
+    rng = np.random.default_rng(0)
     grid = Geometry(shape, np.diag([2.0, 2.0, 3.0, 1.0]))
     axes = np.meshgrid(*(np.linspace(-1, 1, n) if n > 1 else np.zeros(1) for n in shape), indexing="ij")
-    radius = np.sqrt(sum(axis**2 for axis in axes))
-    truth = np.where(radius < 0.9, 100.0, 0.0) + np.where(np.abs(radius - 0.5) < 0.15, 60.0, 0.0)
-    truth += np.random.default_rng(0).normal(0, 1, shape) * (truth > 0)
+    inside = sum(axis**2 for axis in axes) < 0.81
+    texture = ndimage.gaussian_filter(rng.normal(size=shape), [2 if n > 1 else 0 for n in shape])
+    truth = np.choose(np.digitize(texture / texture.std(), [-0.6, 0.6]), [60.0, 100.0, 160.0]) * inside
+    truth += rng.normal(0, 2, shape) * inside
     thick = [axis for axis, n in zip(axes, shape, strict=True) if n > 1]
     field = np.exp(0.35 * thick[0] - 0.2 * thick[1] ** 2)
-    mask = Volume(radius < 0.9, grid, Quantity.MASK)
-    return Volume((truth * field).astype(np.float32), grid, Quantity.MR), mask, truth
+    return Volume((truth * field).astype(np.float32), grid, Quantity.MR), Volume(inside, grid, Quantity.MASK), truth
 
 
 def _unevenness(voxels: np.ndarray, truth: np.ndarray) -> float:

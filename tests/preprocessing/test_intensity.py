@@ -22,7 +22,9 @@ def _case(seed: int = 0, *, scale: float = 1.0, offset: float = 0.0) -> Images:
     rng = np.random.default_rng(seed)
     i, j, k = np.meshgrid(*(np.linspace(-1, 1, n) for n in GRID.shape), indexing="ij")
     inside = i**2 + j**2 + k**2 < 0.8
-    voxels = np.where(inside, 60 + 30 * rng.random(GRID.shape) + 80 * (i > 0.4), rng.random(GRID.shape)) * scale + offset
+    voxels = (
+        np.where(inside, 60 + 30 * rng.random(GRID.shape) + 80 * (i > 0.4), rng.random(GRID.shape)) * scale + offset
+    )
     mask = Volume(inside.astype(np.uint8), GRID, Quantity.MASK)
     return Images(Volume(voxels.astype(np.float32), GRID, Quantity.MR), None, mask)
 
@@ -92,7 +94,9 @@ def test_int16_scans_are_scaled_in_float():
 @given(st.floats(-100, 100), st.floats(0.1, 1000), st.floats(0.1, 2))
 def test_rescaling_meets_its_two_points(low, reach, becomes):
     mr = Volume(
-        np.array([low, low + reach, low - 1, low + 9 * reach]).reshape(4, 1, 1), Geometry((4, 1, 1), np.eye(4)), Quantity.MR
+        np.array([low, low + reach, low - 1, low + 9 * reach]).reshape(4, 1, 1),
+        Geometry((4, 1, 1), np.eye(4)),
+        Quantity.MR,
     )
     ours = rescaled(mr, low=low, high=low + reach, high_becomes=becomes, highest=2.0).voxels.ravel()
     np.testing.assert_allclose(ours, [0, min(becomes, 2), 0, min(9 * becomes, 2)], atol=1e-3)

@@ -17,7 +17,7 @@ from mr2ct.volume import Quantity, Volume
 ORIENTATIONS = list(product(permutations(range(3)), product((1, -1), repeat=3)))
 
 
-def _oblique(angles: tuple[float, float, float]) -> np.ndarray:
+def oblique(angles: tuple[float, float, float]) -> np.ndarray:
     turn = np.eye(3)
     for axis, angle in enumerate(angles):
         a, b = (n for n in range(3) if n != axis)
@@ -37,7 +37,7 @@ def volumes(draw: st.DrawFn) -> Volume:
     affine = np.eye(4)
     axes = np.zeros((3, 3))
     axes[order, range(3)] = np.array(signs)
-    affine[:3, :3] = _oblique(angles) @ axes * spacing
+    affine[:3, :3] = oblique(angles) @ axes * spacing
     affine[:3, 3] = draw(st.lists(st.floats(-200, 200), min_size=3, max_size=3))
     voxels = np.arange(np.prod(shape), dtype=np.int16).reshape(shape)
     return Volume(voxels, Geometry(shape, affine, "1.2.3"), draw(st.sampled_from([Quantity.MR, Quantity.HU])))
@@ -65,9 +65,7 @@ def test_every_voxel_stays_where_it_is_in_the_patient(volume):
     turned = to_canonical(volume)
     assert turned.geometry.axis_codes == ("R", "A", "S")
     assert turned.geometry.frame_of_reference_uid == "1.2.3"
-    where = {
-        value: voxel_to_world(volume.geometry.affine, index) for index, value in np.ndenumerate(volume.voxels)
-    }
+    where = {value: voxel_to_world(volume.geometry.affine, index) for index, value in np.ndenumerate(volume.voxels)}
     for index, value in np.ndenumerate(turned.voxels):
         np.testing.assert_allclose(voxel_to_world(turned.geometry.affine, index), where[value], atol=1e-9)
 

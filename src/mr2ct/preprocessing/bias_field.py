@@ -19,6 +19,12 @@ from mr2ct.volume import Volume
 _FEWEST_VOXELS = 24
 """Shrinking leaves at least this many voxels along an axis; thick-slice axes are hardly shrunk."""
 
+_SHRINK_OF_SLICES = 2
+"""A slice has few voxels for a histogram to be made of."""
+
+_CONVERGED = 1e-4
+"""SimpleITK's own 1e-3 stops at 0.067 of a field of 0.118 in a real slice; this reaches 0.044."""
+
 
 def n4(
     mr: Volume, mask: Volume, *, shrink: int = 4, iterations: tuple[int, ...] = (50, 50, 50, 50)
@@ -29,7 +35,8 @@ def n4(
     ----------
     mr, mask : on one grid. A volume one voxel thick is corrected in its plane. Voxels of the mask that are not above 0
         do not count; beyond the mask the field keeps within the range it has inside.
-    shrink : the field is estimated on every n-th voxel; it is slow in space, so little is lost and much time is won.
+    shrink : the field is estimated on every n-th voxel; it is slow in space, so little is lost and much time is won; by 2 at most in a
+        slice.
     iterations : the most iterations at each of the fitting levels, coarse to fine.
 
     Raises
@@ -56,7 +63,8 @@ def n4(
             got=f"shape {mr.geometry.shape}, {int(usable.sum())} positive voxels in the mask",
             expected="a slice or a volume with tissue inside the mask",
         )
-    factors = [max(1, min(shrink, mr.geometry.shape[axis] // _FEWEST_VOXELS)) for axis in thick]
+    most = shrink if len(thick) == 3 else min(shrink, _SHRINK_OF_SLICES)
+    factors = [max(1, min(most, mr.geometry.shape[axis] // _FEWEST_VOXELS)) for axis in thick]
     values = np.nan_to_num(mr.voxels.astype(np.float32), nan=0.0, posinf=0.0, neginf=0.0)
     log_field = _log_field(
         values.squeeze(), usable.squeeze(), [mr.geometry.spacing_mm[a] for a in thick], factors, iterations
@@ -82,6 +90,7 @@ def _log_field(
         one.SetSpacing(spacing_mm[::-1])
     corrector = sitk.N4BiasFieldCorrectionImageFilter()
     corrector.SetMaximumNumberOfIterations(iterations)
+    corrector.SetConvergenceThreshold(_CONVERGED)
     corrector.Execute(sitk.Shrink(image, factors[::-1]), sitk.Shrink(inside, factors[::-1]))
     return np.asarray(sitk.GetArrayFromImage(corrector.GetLogBiasFieldAsImage(image)), dtype=np.float32)
 

@@ -18,7 +18,7 @@ from mr2ct.geometry import Float64, Geometry, voxel_to_world, world_to_voxel
 from mr2ct.preprocessing.body_mask import body_mask
 from mr2ct.preprocessing.hu_clipping import clip_hu
 from mr2ct.preprocessing.morphology import dilated
-from mr2ct.preprocessing.resampling import affine_transform, outside_value, to_spacing
+from mr2ct.preprocessing.resampling import outside_value, to_spacing
 from mr2ct.preprocessing.rigid_transform import RigidTransform
 from mr2ct.preprocessing.simpleitk_image import to_simpleitk
 from mr2ct.volume import Quantity, Volume
@@ -31,8 +31,6 @@ _BINS = 32
 _RANKING_SAMPLES = 15_000
 _REFINING_SAMPLES = 60_000
 _RIM_MM = 15.0
-_WORK_UNITS = 4
-"""Fixed, so that sums are made in one order whatever the number of cores."""
 
 
 @dataclass(frozen=True)
@@ -40,19 +38,18 @@ class _Level:
     """Both images on coarse voxels, the part of the fixed one that counts (body and a rim of air), and its points."""
 
     fixed: Any
-    moving: Any
+    moving: Volume
     inside: Any
     body_mm: Float64
-    moving_geometry: Geometry
     spacing_mm: float
 
 
 @dataclass(frozen=True)
 class _Effort:
-    """How many voxels are looked at, and how many steps are made at most."""
+    """How many voxels are looked at, chosen by which seed, and whether to go on until nothing improves."""
 
     samples: int
-    iterations: int
+    thorough: bool
     seed: int
 
 
@@ -111,7 +108,7 @@ def register_rigid(
     coarse = _level(fixed, moving, RANKING_MM)
     ranked = []
     for start in _starts(fixed, moving):
-        found = _improved(coarse, start, _Effort(_RANKING_SAMPLES, 30, seed))
+        found = _improved(coarse, start, _Effort(_RANKING_SAMPLES, False, seed))
         if found is not None:
             ranked.append(found)
     if not ranked:
@@ -119,7 +116,7 @@ def register_rigid(
     best = sorted(ranked, key=lambda found: -found.merit)[:finalists]
     for spacing_mm in levels_mm:
         level = _level(fixed, moving, spacing_mm)
-        refined = [_improved(level, one.matrix, _Effort(_REFINING_SAMPLES, 100, seed)) for one in best]
+        refined = [_improved(level, one.matrix, _Effort(_REFINING_SAMPLES, True, seed)) for one in best]
         best = [max((one for one in refined if one), key=lambda found: found.merit, default=best[0])]
     return RigidTransform(best[0].matrix, best[0].mutual_information)
 
@@ -136,15 +133,13 @@ def _prepared(volume: Volume, spacing_mm: float) -> Volume:
 
 def _level(fixed: Volume, moving: Volume, spacing_mm: float) -> _Level:
     small = _prepared(fixed, spacing_mm)
-    small_moving = _prepared(moving, spacing_mm)
     body = body_mask(small).voxels > 0
     rim = dilated(body, small.geometry.spacing_mm, _RIM_MM).astype(np.uint8)
     return _Level(
         fixed=to_simpleitk(small),
-        moving=to_simpleitk(small_moving),
+        moving=_prepared(moving, spacing_mm),
         inside=to_simpleitk(small.with_voxels(rim, quantity=Quantity.MASK)),
         body_mm=voxel_to_world(small.geometry.affine, np.argwhere(body)),
-        moving_geometry=small_moving.geometry,
         spacing_mm=spacing_mm,
     )
 
@@ -184,17 +179,19 @@ def cube_rotations() -> list[Float64]:
 def _improved(level: _Level, start: Float64, effort: _Effort) -> _Found | None:
     """Climb from one start; None where the images do not overlap enough to say anything.
 
-    What is optimised is a small turn before the start's: angles near zero have no singular positions.
+    The moving image is laid where the start puts it, so that what is optimised is a small turn about the body's centre:
+    angles near zero have no singular positions.
     """
     import SimpleITK as sitk  # noqa: N813
 
+    geometry = level.moving.geometry
+    placed = Geometry(geometry.shape, np.linalg.inv(start) @ geometry.affine)
     small = sitk.Euler3DTransform()
     small.SetCenter(level.body_mm.mean(axis=0).tolist())
     method = _method(level, effort)
-    method.SetMovingInitialTransform(affine_transform(start))
     method.SetInitialTransform(small, inPlace=True)
     try:
-        method.Execute(level.fixed, level.moving)
+        method.Execute(level.fixed, to_simpleitk(Volume(level.moving.voxels, placed, level.moving.quantity)))
     except RuntimeError as error:
         if "samples map outside" in str(error) or "overlap" in str(error):
             return None
@@ -209,8 +206,8 @@ def _improved(level: _Level, start: Float64, effort: _Effort) -> _Found | None:
 def _overlap(level: _Level, matrix: Float64) -> float:
     """Which part of the fixed body falls into the moving image."""
     some = level.body_mm[:: max(1, len(level.body_mm) // 5000)]
-    voxels = world_to_voxel(level.moving_geometry.affine, voxel_to_world(matrix, some))
-    within = (voxels >= -0.5) & (voxels <= np.array(level.moving_geometry.shape) - 0.5)
+    voxels = world_to_voxel(level.moving.geometry.affine, voxel_to_world(matrix, some))
+    within = (voxels >= -0.5) & (voxels <= np.array(level.moving.geometry.shape) - 0.5)
     return float(within.all(axis=1).mean())
 
 
@@ -218,19 +215,27 @@ def _method(level: _Level, effort: _Effort) -> Any:
     import SimpleITK as sitk  # noqa: N813
 
     method = sitk.ImageRegistrationMethod()
-    method.SetNumberOfWorkUnits(_WORK_UNITS)
+    # one thread adds in one order: the same seed gives the same transform to the last bit
+    method.SetNumberOfThreads(1)
+    method.SetNumberOfWorkUnits(1)
     method.SetMetricAsMattesMutualInformation(_BINS)
     method.SetMetricFixedMask(level.inside)
     method.SetMetricSamplingStrategy(method.RANDOM)
     method.SetMetricSamplingPercentage(
         min(1.0, effort.samples / float(np.prod(level.fixed.GetSize()))), effort.seed + 1
     )
+    # central differences agree with the metric's slope; the default, smoothed gradients are off by a factor of three
+    method.SetMetricUseFixedImageGradientFilter(False)
+    method.SetMetricUseMovingImageGradientFilter(False)
     method.SetInterpolator(sitk.sitkLinear)
-    method.SetOptimizerAsRegularStepGradientDescent(
-        learningRate=level.spacing_mm,
-        minStep=level.spacing_mm / 200,
-        numberOfIterations=effort.iterations,
-        relaxationFactor=0.6,
-    )
+    if effort.thorough:
+        # Powell's line searches need no gradient, and do not stop on the way as gradient descent does
+        method.SetOptimizerAsPowell(
+            numberOfIterations=20, maximumLineIterations=20, stepLength=1.0, stepTolerance=1e-2, valueTolerance=1e-4
+        )
+    else:
+        method.SetOptimizerAsRegularStepGradientDescent(
+            learningRate=level.spacing_mm, minStep=level.spacing_mm / 50, numberOfIterations=40, relaxationFactor=0.8
+        )
     method.SetOptimizerScalesFromPhysicalShift()
     return method

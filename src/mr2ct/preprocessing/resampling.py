@@ -147,7 +147,7 @@ def _interpolated(
     resampler.SetOutputSpacing(place.spacing)
     resampler.SetOutputDirection(place.direction)
     resampler.SetOutputOrigin(place.origin)
-    resampler.SetTransform(affine_transform(world_transform))
+    resampler.SetTransform(_affine_transform(world_transform))
     resampler.SetInterpolator(methods[interpolation])
     if outside == "edge":
         resampler.SetUseNearestNeighborExtrapolator(True)
@@ -180,8 +180,7 @@ def _smoothed(image: Any, sigma_mm: Float64) -> Any:
     return sitk.Cast(image, sitk.sitkFloat32)
 
 
-def affine_transform(matrix: Float64) -> Any:
-    """A (4, 4) matrix between RAS+ spaces as a `SimpleITK.AffineTransform` for images made by `to_simpleitk`."""
+def _affine_transform(matrix: Float64) -> Any:
     import SimpleITK as sitk  # noqa: N813
 
     transform = sitk.AffineTransform(3)
