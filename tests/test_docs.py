@@ -22,7 +22,7 @@ documents = pytest.mark.parametrize("document", DOCUMENTS, ids=IDS)
 
 def code_blocks(document: Path, *languages: str) -> list[str]:
     """The fenced blocks of `document` in one of `languages`, continued lines joined."""
-    blocks = re.findall(r"^```(\w*)\n(.*?)^```", document.read_text(), flags=re.MULTILINE | re.DOTALL)
+    blocks = re.findall(r"^```(\w*)\n(.*?)^```", document.read_text(encoding="utf-8"), flags=re.MULTILINE | re.DOTALL)
     return [re.sub(r"\\\n\s*", " ", text) for language, text in blocks if language in languages]
 
 
@@ -45,7 +45,8 @@ def options_of(verb: str) -> frozenset[str]:
 @documents
 def test_links_lead_somewhere(document: Path):
     links = re.findall(
-        r"\]\(([^)\s]+)\)|src=\"([^\"]+)\"", re.sub(r"```.*?```", "", document.read_text(), flags=re.DOTALL)
+        r"\]\(([^)\s]+)\)|src=\"([^\"]+)\"",
+        re.sub(r"```.*?```", "", document.read_text(encoding="utf-8"), flags=re.DOTALL),
     )
     local = [link.split("#")[0] for pair in links for link in pair if link and "://" not in link]
     assert [link for link in local if link and not (document.parent / link).exists()] == []
@@ -66,7 +67,7 @@ def test_commands_name_verbs_and_options_that_exist(document: Path):
 
 @documents
 def test_recipes_that_are_named_exist(document: Path):
-    named = set(re.findall(r"\brecipes/[\w.-]+\.yaml", document.read_text()))
+    named = set(re.findall(r"\brecipes/[\w.-]+\.yaml", document.read_text(encoding="utf-8")))
     assert [recipe for recipe in sorted(named) if not (ROOT / recipe).exists()] == []
 
 
@@ -82,7 +83,7 @@ def test_python_examples_compile_and_their_imports_exist(document: Path):
 
 
 def test_the_readme_lists_every_verb():
-    readme = (ROOT / "README.md").read_text()
+    readme = (ROOT / "README.md").read_text(encoding="utf-8")
     assert [verb for verb in VERBS if f"`mr2ct {verb}" not in readme] == []
 
 
@@ -91,13 +92,13 @@ def test_the_recipe_reference_names_every_key():
 
     settings = [value for value in vars(recipe).values() if isinstance(value, type) and issubclass(value, BaseModel)]
     keys = {key for model in settings for key in model.model_fields}
-    text = (ROOT / "docs" / "reference" / "recipe.md").read_text()
+    text = (ROOT / "docs" / "reference" / "recipe.md").read_text(encoding="utf-8")
     assert [key for key in sorted(keys) if f"`{key}`" not in text and not re.search(rf"\b{key}\b[,}}]", text)] == []
 
 
 @pytest.mark.parametrize("verb", list(VERBS))
 def test_the_command_reference_names_every_option(verb: str):
-    text = (ROOT / "docs" / "reference" / "cli.md").read_text()
+    text = (ROOT / "docs" / "reference" / "cli.md").read_text(encoding="utf-8")
     section = text.split(f"## `mr2ct {verb}", 1)[1].split("\n## ", 1)[0]
     own = options_of(verb) - {"-h", "--help", "--debug", "--version"}
     assert [option for option in sorted(own) if option.startswith("--") and f"`{option}" not in section] == []
@@ -110,4 +111,4 @@ def test_decisions_are_numbered_once():
 
 def test_no_document_names_a_machine_s_folders():
     private = re.compile(r"(?<![\w.])/(?:work|root|home|opt)/")
-    assert [str(document) for document in DOCUMENTS if private.search(document.read_text())] == []
+    assert [str(document) for document in DOCUMENTS if private.search(document.read_text(encoding="utf-8"))] == []

@@ -24,7 +24,7 @@ Function = ast.FunctionDef | ast.AsyncFunctionDef
 
 
 def functions(module: Path) -> Iterator[Function]:
-    return (node for node in ast.walk(ast.parse(module.read_text())) if isinstance(node, Function))
+    return (node for node in ast.walk(ast.parse(module.read_text(encoding="utf-8"))) if isinstance(node, Function))
 
 
 def lines_of_code(function: Function) -> int:
@@ -34,7 +34,7 @@ def lines_of_code(function: Function) -> int:
 
 
 def test_no_file_is_longer_than_one_sitting():
-    lengths = {str(module): len(module.read_text().splitlines()) for module in MODULES}
+    lengths = {str(module): len(module.read_text(encoding="utf-8").splitlines()) for module in MODULES}
     assert {name: length for name, length in lengths.items() if length > LINES_A_FILE} == {}
 
 
@@ -48,26 +48,35 @@ def test_every_file_is_named_after_its_concept():
 
 
 def test_every_module_says_why_it_exists():
-    assert [str(module) for module in MODULES if not ast.get_docstring(ast.parse(module.read_text()))] == []
+    assert [
+        str(module) for module in MODULES if not ast.get_docstring(ast.parse(module.read_text(encoding="utf-8")))
+    ] == []
 
 
 def test_every_public_function_and_class_has_a_docstring():
     bare = [
         f"{module.name}:{node.name}"
         for module in MODULES
-        for node in ast.parse(module.read_text()).body
+        for node in ast.parse(module.read_text(encoding="utf-8")).body
         if isinstance(node, Function | ast.ClassDef) and not node.name.startswith("_") and not ast.get_docstring(node)
     ]
     assert bare == []
 
 
 def test_bad_input_raises_and_never_asserts():
-    asserting = [m.name for m in MODULES for node in ast.walk(ast.parse(m.read_text())) if isinstance(node, ast.Assert)]
+    asserting = [
+        m.name
+        for m in MODULES
+        for node in ast.walk(ast.parse(m.read_text(encoding="utf-8")))
+        if isinstance(node, ast.Assert)
+    ]
     assert asserting == []
 
 
 def test_the_version_is_stated_once_and_the_same():
-    assert tomllib.loads((ROOT / "pyproject.toml").read_text())["project"]["version"] == mr2ct.__version__
+    assert (
+        tomllib.loads((ROOT / "pyproject.toml").read_text(encoding="utf-8"))["project"]["version"] == mr2ct.__version__
+    )
 
 
 def test_no_committed_file_is_large():
