@@ -28,7 +28,7 @@ from mr2ct.volume import Quantity, Volume
 if TYPE_CHECKING:
     import torch
 
-MARGIN_MM = 12.0
+MARGIN_MM = 24.0
 """Background that the network sees around the body: what a training slice shows, and more than the soft edge needs."""
 
 StageProgress = Callable[[str, float], None]
