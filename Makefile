@@ -29,7 +29,7 @@ help:
 	@echo 'make clean           remove $(VENV), demo/ and caches'
 
 demo: $(VENV)/.mr2ct-installed
-	$(IN_VENV)/mr2ct demo $(if $(MRI),"$(MRI)") -o demo
+	$(IN_VENV)/mr2ct demo $(if $(MRI),"$(MRI)" )-o demo
 
 test: $(VENV)/.mr2ct-installed-dev
 	OMP_NUM_THREADS=1 $(IN_VENV)/python -m pytest -n $(JOBS) --dist loadfile --cov --cov-report=term $(PYTEST_ARGS)

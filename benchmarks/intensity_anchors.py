@@ -1,8 +1,9 @@
 """Claim: scaling by the median of deep tissue puts the brain on a steadier level than a high percentile does.
 
-For every slice of the brain-slices data, the brain's level (the median MR of the largest soft-tissue part of the registered
-CT, 15 to 55 HU) is divided by each candidate reference intensity. The table shows how much that ratio varies: over all
-slices, and between the three planes of one patient, as the standard deviation of its logarithm (0.10 is about 10 %).
+For every slice of the brain-slices data, the brain's level (the median MR of the largest soft-tissue part of the
+registered CT, 15 to 55 HU) is divided by each candidate reference intensity. The table shows how much that ratio
+varies: over all slices, and between the three planes of one patient, as the standard deviation of its logarithm (0.10
+is about 10 %).
 
     python benchmarks/intensity_anchors.py ../shared/data/brain-slices
 """
@@ -41,7 +42,7 @@ ANCHORS = {
     "95th percentile in the mask": lambda mr, mask: float(np.percentile(inside(mr, mask), 95)),
     "75th percentile in the mask": lambda mr, mask: float(np.percentile(inside(mr, mask), 75)),
     "median of the bright voxels": bright_median,
-    "median of deep tissue": lambda mr, mask: core_level(mr, mask),
+    "median of deep tissue": core_level,
 }
 
 

@@ -37,9 +37,13 @@ def main() -> None:
     if arguments.dry_run:
         return
     halved = _in_half_precision(bundle)
-    words = f"{bundle.description.training_data} Made by: {arguments.command}"
+    words = f"{arguments.training_data} Made by: {arguments.command}"
     description = bundle.description.model_copy(
-        update={"metrics": {name: round(value, 2) for name, value in scores.items()}, "training_data": words}
+        update={
+            "metrics": {name: round(value, 2) for name, value in scores.items()},
+            "training_data": words,
+            "licence": arguments.licence,
+        }
     )
     target = SHIPPED / description.name
     shutil.rmtree(target, ignore_errors=True)
@@ -85,6 +89,8 @@ def _parser() -> argparse.ArgumentParser:
     parser.add_argument("run", type=Path, help="run folder of mr2ct train")
     parser.add_argument("--data", type=Path, required=True)
     parser.add_argument("--split", type=Path, required=True)
+    parser.add_argument("--training-data", default="not stated", help="for the card")
+    parser.add_argument("--licence", default="CC-BY-NC-4.0", help="of the weights: that of their data")
     parser.add_argument("--command", default="not stated", help="the command that made the run, for the card")
     parser.add_argument("--dry-run", action="store_true", help="score only")
     return parser

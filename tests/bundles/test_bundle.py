@@ -17,8 +17,8 @@ from mr2ct.errors import BundleError
 def rewrite(bundle, **changes):
     """Change keys of bundle.json; a value of None removes the key."""
     path = bundle.folder / "bundle.json"
-    record = json.loads(path.read_text()) | changes
-    path.write_text(json.dumps({key: value for key, value in record.items() if value is not None}))
+    record = json.loads(path.read_text(encoding="utf-8")) | changes
+    path.write_text(json.dumps({key: value for key, value in record.items() if value is not None}), encoding="utf-8")
 
 
 def reseal(bundle, state):
@@ -123,7 +123,7 @@ def test_an_impossible_value_is_named(bundle, changes, words):
 
 @pytest.mark.parametrize("text", ["", "{", "[1, 2]", "\ufffd\x00"])
 def test_what_is_not_json_is_an_error(bundle, text):
-    (bundle.folder / "bundle.json").write_text(text)
+    (bundle.folder / "bundle.json").write_text(text, encoding="utf-8")
     with pytest.raises(BundleError, match=r"bundle\.json"):
         load_bundle(bundle.folder)
 

@@ -25,7 +25,7 @@ def convert(  # noqa: PLR0913, PLR0917 - the command's options
         list[Path],
         typer.Argument(help="MR files, DICOM folders, picture slices, or folders of them.", show_default=False),
     ],
-    out: Annotated[Path, typer.Option("-o", "--out", help="Folder for the sCTs: <input's name>_sct.nii.gz.")],
+    out: Annotated[Path, typer.Option("-o", "--output", help="Folder for the sCTs: <input's name>_sct.nii.gz.")],
     model: Annotated[str, typer.Option(help="A shipped model (see `mr2ct models`) or a bundle folder.")] = (
         "brain-attention-unet"
     ),

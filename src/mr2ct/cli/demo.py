@@ -21,7 +21,7 @@ def demo(
         Path | None,
         typer.Argument(help="Your MR file or DICOM folder; the head phantom without one.", show_default=False),
     ] = None,
-    out: Annotated[Path, typer.Option("-o", "--out", help="Folder for the results.")] = Path("demo"),
+    out: Annotated[Path, typer.Option("-o", "--output", help="Folder for the results.")] = Path("demo"),
     model: Annotated[str, typer.Option(help="A shipped model (see `mr2ct models`) or a bundle folder.")] = (
         "brain-attention-unet"
     ),

@@ -43,11 +43,11 @@ def models(
 
 def _table(names: tuple[str, ...], *, verify: bool) -> tuple[Table, list[str]]:
     """One row a model, and what is wrong with those that are not whole."""
-    from rich.table import Table
+    from rich.table import Column, Table
 
     from mr2ct.bundles import find_bundle, load_network
 
-    table = Table("name", "method", "planes", "MB", "licence", "MAE (HU)", "verified")
+    table = Table(Column("name", no_wrap=True), "method", "planes", "MB", "licence", "MAE (HU)", "verified")
     problems: list[str] = []
     for name in names:
         try:

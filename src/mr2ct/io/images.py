@@ -190,7 +190,7 @@ def _read_sidecar(path: Path) -> _Sidecar | None:
     if not file.is_file():
         return None
     try:
-        said = json.loads(file.read_text())
+        said = json.loads(file.read_text(encoding="utf-8"))
         if said["format_version"] > _FORMAT_VERSION:
             raise ValueError(f"format {said['format_version']}, from a newer mr2ct")
         low, high = (float(hu) for hu in said["window"])
@@ -259,7 +259,7 @@ def write_picture(volume: Volume, path: Path) -> None:
     window = _display_window(volume)
     with atomic_file(path) as picture, atomic_file(_sidecar_path(path)) as sidecar:
         Image.fromarray(_to_greys(volume, plane, window)[0]).save(picture, format="PNG")
-        sidecar.write_text(_description(volume, plane, window))
+        sidecar.write_text(_description(volume, plane, window), encoding="utf-8")
 
 
 def write_pictures(volume: Volume, path: Path) -> None:
@@ -279,4 +279,4 @@ def write_pictures(volume: Volume, path: Path) -> None:
     with atomic_folder(path, replace=(path / FOLDER_SIDECAR).is_file()) as folder:
         for n, picture in enumerate(_to_greys(volume, plane, window)):
             Image.fromarray(picture).save(folder / f"{n:04d}.png", format="PNG")
-        (folder / FOLDER_SIDECAR).write_text(_description(volume, plane, window))
+        (folder / FOLDER_SIDECAR).write_text(_description(volume, plane, window), encoding="utf-8")

@@ -35,8 +35,8 @@ def n4(
     ----------
     mr, mask : on one grid. A volume one voxel thick is corrected in its plane. Voxels of the mask that are not above 0
         do not count; beyond the mask the field keeps within the range it has inside.
-    shrink : the field is estimated on every n-th voxel; it is slow in space, so little is lost and much time is won; by 2 at most in a
-        slice.
+    shrink : the field is estimated on every n-th voxel; it is slow in space, so little is lost and much time is won;
+        by 2 at most in a slice.
     iterations : the most iterations at each of the fitting levels, coarse to fine.
 
     Raises

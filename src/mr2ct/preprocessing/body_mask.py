@@ -55,8 +55,8 @@ def body_mask(
     ----------
     volume : MR of any contrast, or a CT in HU (then the threshold is -400 HU, whatever the rule); one voxel thick in
         any plane or three-dimensional. Voxels that are not finite count as dark.
-    rule : "synthrad", threshold at p2.5 + t (p97.5 - p2.5) of the image after a Gaussian of 1 mm or one voxel (noise averages out,
-        and so does not count as tissue), or "otsu" (IEEE Trans SMC 9, 1979).
+    rule : "synthrad", threshold at p2.5 + t (p97.5 - p2.5) of the image after a Gaussian of 1 mm or one voxel
+        (noise averages out, and so does not count as tissue), or "otsu" (IEEE Trans SMC 9, 1979).
     threshold_fraction : t of the SynthRAD rule.
     radii : reach of the morphology in mm; by default `MR_RADII` or `CT_RADII`.
 

@@ -162,28 +162,7 @@ def batch_source(
 ) -> Callable[[int], Iterable[dict[str, Tensor]]]:
     """From a step to the augmented batches, on the device, of that step and all later ones."""
     data = recipe.data
-    plan = BoxPlan(
-        size=tuple(data.size),
-        planes=tuple(data.planes),
-        context_slices=data.context_slices,
-        foreground=data.foreground,
-    )
-    cutter = BoxCutter(plan, HuScaling(*recipe.hu_range))
-    extra: PairedBatches | None = None
-    batches: PairedBatches | UnpairedBatches
-    if isinstance(recipe.method, CycleGanSettings):
-        of_mr, of_ct = unpaired_sides(cases.train, seed=recipe.seed, folder=folder)
-        batches = UnpairedBatches(
-            of_mr, of_ct, cutter, batch_size=data.batch_size, seed=recipe.seed, rank=fabric.global_rank
-        )
-        if cases.pairs:
-            extra = PairedBatches(
-                cases.pairs, cutter, batch_size=data.batch_size, seed=recipe.seed + 1, rank=fabric.global_rank
-            )
-    else:
-        batches = PairedBatches(
-            cases.train, cutter, batch_size=data.batch_size, seed=recipe.seed, rank=fabric.global_rank
-        )
+    batches, extra = _datasets(recipe, cases, rank=fabric.global_rank, folder=folder)
     augmentation = Augmentation(
         SpatialAugmentation(**data.spatial.model_dump()) if data.spatial else None,
         IntensityAugmentation(**data.intensity.model_dump()) if data.intensity else None,
@@ -202,6 +181,29 @@ def batch_source(
             yield {key: _fast_layout(images) for key, images in ready.items()}
 
     return source
+
+
+def _datasets(
+    recipe: Recipe, cases: Cases, *, rank: int, folder: Path
+) -> tuple[PairedBatches | UnpairedBatches, PairedBatches | None]:
+    """The batches that the method learns from, and, for CycleGAN, those of pairs whose truth is known."""
+    data = recipe.data
+    plan = BoxPlan(
+        size=tuple(data.size),
+        planes=tuple(data.planes),
+        context_slices=data.context_slices,
+        foreground=data.foreground,
+    )
+    cutter = BoxCutter(plan, HuScaling(*recipe.hu_range))
+
+    def paired(pools: Sequence[CasePool], seed: int) -> PairedBatches:
+        return PairedBatches(pools, cutter, batch_size=data.batch_size, seed=seed, rank=rank)
+
+    if not isinstance(recipe.method, CycleGanSettings):
+        return paired(cases.train, recipe.seed), None
+    of_mr, of_ct = unpaired_sides(cases.train, seed=recipe.seed, folder=folder)
+    unpaired = UnpairedBatches(of_mr, of_ct, cutter, batch_size=data.batch_size, seed=recipe.seed, rank=rank)
+    return unpaired, paired(cases.pairs, recipe.seed + 1) if cases.pairs else None
 
 
 def _loaded(dataset: torch.utils.data.Dataset[Batch], steps: range, *, workers: int) -> Iterator[Batch]:
