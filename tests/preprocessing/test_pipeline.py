@@ -57,7 +57,7 @@ def grids(draw: st.DrawFn) -> Geometry:
 @given(grids())
 def test_geometry_comes_back_bit_for_bit(geometry):
     mr, ct = _scan(geometry)
-    prepared = default_pipeline().apply(mr, ct=ct)
+    prepared = default_pipeline().apply(mr, ct=ct, mask=Volume(ct.voxels == 40, geometry, Quantity.MASK))
     assert prepared.mr.geometry == prepared.ct.geometry == prepared.mask.geometry
     assert prepared.mr.geometry.axis_codes == ("R", "A", "S")
     # through JSON, as from the file beside a prepared case

@@ -236,3 +236,20 @@ def test_undoing_a_part_of_the_grid_fills_the_rest():
     back = ToSpacing(1.0).undo(part, geometry, interpolation="linear", outside=None)
     assert (back.voxels[:9] == 40).all()
     assert (back.voxels[11:] == -1024).all()
+
+
+def test_cosines_next_to_nothing_do_not_spoil_the_place():
+    """ITK's singular value decomposition fails on them, says so on stderr alone, and goes on; found by Hypothesis."""
+    clean = np.array([[0.694538367, 0, -0.0872723134], [0, 0.7, 0], [0.0872723134, 0, 0.694538367]])
+    tiny = np.array([[0, -8.8e-307, 0], [8.7e-307, 0, -1.1e-307], [0, 0, 0]])
+    voxels = np.random.default_rng(0).random((10, 10, 10))
+    expected, found = (
+        to_spacing(Volume(voxels, Geometry(voxels.shape, _affine(a)), Quantity.MR), 1.0) for a in (clean, clean + tiny)
+    )
+    np.testing.assert_array_equal(found.voxels, expected.voxels)
+
+
+def _affine(axes: np.ndarray) -> np.ndarray:
+    affine = np.eye(4)
+    affine[:3, :3] = axes
+    return affine

@@ -16,7 +16,16 @@ import mr2ct
 from mr2ct.bundles import DEFAULT_MODEL, Bundle, BundleDescription, find_bundle, load_network
 from mr2ct.errors import BundleError, InputError
 from mr2ct.geometry import Geometry, voxel_to_world
-from mr2ct.inference.body_region import Box, air_outside, body_weight, bounding_box
+from mr2ct.inference.body_region import (
+    FADED_MM,
+    FADED_ROUND_FOUND_MM,
+    KEPT_MM,
+    KEPT_ROUND_FOUND_MM,
+    Box,
+    air_outside,
+    body_weight,
+    bounding_box,
+)
 from mr2ct.inference.engine import Engine, TorchEngine
 from mr2ct.inference.planes import ALL_PLANES, choose_planes, fuse, predict_slices
 from mr2ct.inference.tiling import sliding_window
@@ -116,7 +125,7 @@ class Translator:
         with clock.stage("preprocessing"):
             report("preprocessing", 0.0)
             prepared = self.pipeline.apply(mr, mask=mask)
-            mr_units, weight, box = _cut_out(prepared)
+            mr_units, weight, box = _cut_out(prepared, mask_was_given=mask is not None)
         planes_run = self._planes_for(prepared.mr.geometry.shape, planes)
         with clock.stage("network"):
             units = self._predict(mr_units, weight, planes_run, report)
@@ -239,11 +248,13 @@ def _require_convertible(mr: Volume, mask: Volume | None, *, force: bool) -> Non
         require_mask_fits(mask, mr)
 
 
-def _cut_out(prepared: Prepared) -> tuple[NDArray[Any], NDArray[np.float32], Box]:
+def _cut_out(prepared: Prepared, *, mask_was_given: bool) -> tuple[NDArray[Any], NDArray[np.float32], Box]:
     """The prepared MR in the box of the body, the weight that the network's answer has there, and that box."""
     spacing_mm = prepared.mr.geometry.spacing_mm
     box = bounding_box(prepared.mask.voxels, spacing_mm, margin_mm=MARGIN_MM)
-    return prepared.mr.voxels[box], body_weight(prepared.mask.voxels[box], spacing_mm), box
+    kept_mm, faded_mm = (KEPT_MM, FADED_MM) if mask_was_given else (KEPT_ROUND_FOUND_MM, FADED_ROUND_FOUND_MM)
+    weight = body_weight(prepared.mask.voxels[box], spacing_mm, kept_mm=kept_mm, faded_mm=faded_mm)
+    return prepared.mr.voxels[box], weight, box
 
 
 def _geometry_of(geometry: Geometry, box: Box) -> Geometry:

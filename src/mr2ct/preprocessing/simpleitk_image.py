@@ -16,6 +16,8 @@ from numpy.typing import NDArray
 from mr2ct.geometry import Geometry
 from mr2ct.volume import Volume
 
+_NO_COSINE = 1e-14
+
 
 def to_simpleitk(volume: Volume) -> Any:
     """The `SimpleITK.Image` of a volume: same voxel type, physical space RAS+ mm, axes (k, j, i).
@@ -54,10 +56,12 @@ def placement(geometry: Geometry) -> Placement:
     >>> placement(Geometry((2, 3, 4), np.diag([1.0, 1.0, 3.0, 1.0]))).spacing
     (3.0, 1.0, 1.0)
     """
+    # cosines of 1e-300 make ITK's singular value decomposition fail, and it goes on with a wrong matrix
+    cosines = np.where(np.abs(geometry.directions) < _NO_COSINE, 0.0, geometry.directions)
     return Placement(
         size=geometry.shape[::-1],
         spacing=geometry.spacing_mm[::-1],
-        direction=tuple(geometry.directions[:, ::-1].ravel().tolist()),
+        direction=tuple(cosines[:, ::-1].ravel().tolist()),
         origin=tuple(geometry.affine[:3, 3].tolist()),
     )
 
