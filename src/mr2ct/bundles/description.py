@@ -42,6 +42,8 @@ class BundleDescription(BaseModel):
     patch_size : window of a 3-D network in voxels (i, j, k), each at least 8; None for the others.
     training_data, licence : for people, in a sentence.
     metrics : figures on held-out patients by name; `mae_hu` is the masked MAE that `mr2ct models` lists.
+    input_reference : what the training images look like, for `trust.input_check`; None where it was not learnt.
+    calibration : how the spread of predictions becomes an interval in HU, for `trust.uncertainty`; None likewise.
     weights_sha256 : of `weights.safetensors`, 64 hexadecimal digits; `write_bundle` fills it in.
     created_with : versions of mr2ct and torch; `write_bundle` fills it in.
 
@@ -74,6 +76,8 @@ class BundleDescription(BaseModel):
     training_data: str
     licence: str
     metrics: dict[str, float]
+    input_reference: dict[str, Any] | None = None
+    calibration: dict[str, Any] | None = None
     weights_sha256: str = Field(default="", pattern=r"^([0-9a-f]{64})?$")
     created_with: dict[str, str] = Field(default_factory=dict)
 

@@ -29,8 +29,12 @@ class Verb(NamedTuple):
 
 VERBS: dict[str, Verb] = {
     "convert": Verb("mr2ct.cli.convert", "Turn MR files or DICOM folders into synthetic CTs in Hounsfield units."),
+    "check": Verb("mr2ct.cli.check", "Say whether an MR is what a model was trained on: pass, warn or refuse."),
+    "evaluate": Verb("mr2ct.cli.evaluate", "Compare sCTs with CTs by a published protocol, and write a report."),
     "preprocess": Verb("mr2ct.cli.preprocess", "Prepare a data set once, into a store that training reads."),
+    "audit": Verb("mr2ct.cli.audit", "Find bad pairs and leaks in a paired data set before training on it."),
     "train": Verb("mr2ct.cli.train", "Train a model from a recipe; resume or fine-tune one."),
+    "commission": Verb("mr2ct.cli.commission", "A site's acceptance test of a model on its own pairs."),
     "models": Verb("mr2ct.cli.models", "List and verify the models that ship with mr2ct."),
     "demo": Verb("mr2ct.cli.demo", "Show a first result: the head phantom, or your own MR, becomes a CT."),
     "phantom": Verb("mr2ct.cli.phantom", "Write digital head phantoms: an MR and its true CT, as a data set."),

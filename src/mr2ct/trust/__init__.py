@@ -1,0 +1,1 @@
+"""How far to trust an input, a prediction and a training pair."""
