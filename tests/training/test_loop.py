@@ -21,7 +21,7 @@ from mr2ct.errors import RecipeError
 from mr2ct.training import loop
 from mr2ct.training.assembly import batch_source, build_generator, build_method, open_cases
 from mr2ct.training.checkpoint import read_checkpoint
-from mr2ct.training.loop import FINISHED, NOT_IMPROVING, OUT_OF_TIME, Limits, fit
+from mr2ct.training.loop import FINISHED, NOT_IMPROVING, OUT_OF_TIME, STOPPED, Limits, fit
 from mr2ct.training.recipe import parse_recipe
 from mr2ct.training.witness import SilentWitness
 
@@ -149,6 +149,14 @@ def test_minutes_end_a_run_which_can_be_resumed(fabric, tmp_path, monkeypatch):
     assert (resumed.steps, resumed.reason) == (50, FINISHED)
     assert heard.started == [outcome.steps]
     assert method.count == sum(range(50))
+
+
+def test_a_stop_that_is_asked_for_comes_after_the_step_with_a_checkpoint(fabric, tmp_path):
+    asked = iter([False, True])
+    outcome, _, _ = count(fabric, tmp_path, max_steps=9, stop_asked=lambda: next(asked))
+    assert (outcome.steps, outcome.reason) == (2, STOPPED)
+    assert read_checkpoint(tmp_path / "last.pt")["position"]["step"] == 2
+    assert (tmp_path / "best.pt").exists(), "validated, so that the run leaves a model"
 
 
 def test_checkpoints_are_written_by_the_clock(fabric, tmp_path, monkeypatch):

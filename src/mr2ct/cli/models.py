@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from mr2ct.errors import Mr2ctError
+from mr2ct.geometry import PLANE_AXIS
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -43,11 +44,15 @@ def models(
 
 def _table(names: tuple[str, ...], *, verify: bool) -> tuple[Table, list[str]]:
     """One row a model, and what is wrong with those that are not whole."""
+    from rich.box import SIMPLE_HEAD
     from rich.table import Column, Table
 
     from mr2ct.bundles import find_bundle, load_network
 
-    table = Table(Column("name", no_wrap=True), "method", "planes", "MB", "licence", "MAE (HU)", "verified")
+    headings = ("name", "method", "planes", "MB", "MAE HU", "licence", "verified")
+    table = Table(
+        *(Column(words, no_wrap=True) for words in headings), box=SIMPLE_HEAD, pad_edge=False, collapse_padding=True
+    )
     problems: list[str] = []
     for name in names:
         try:
@@ -63,13 +68,19 @@ def _table(names: tuple[str, ...], *, verify: bool) -> tuple[Table, list[str]]:
         table.add_row(
             name,
             described.method,
-            ", ".join(described.planes) or "3-D",
+            _planes_in_short(described.planes),
             f"{_megabytes(bundle.folder):.1f}",
-            described.licence,
             "" if mae_hu is None else f"{mae_hu:.0f}",
-            "weights load" if verify else "checksum",
+            described.licence,
+            "it loads" if verify else "SHA-256",
         )
     return table, problems
+
+
+def _planes_in_short(planes: tuple[str, ...]) -> str:
+    if not planes:
+        return "3-D"
+    return "all" if set(planes) == set(PLANE_AXIS) else ", ".join(planes)
 
 
 def _megabytes(folder: Path) -> float:

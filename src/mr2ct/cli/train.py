@@ -38,7 +38,8 @@ def train(
     """Train a model from a recipe; resume or fine-tune one.
 
     The run folder gets recipe.yaml (resolved), split.json, metrics.csv, tensorboard/, last.pt, best.pt, and at the end
-    bundle/, which `mr2ct convert --model` takes.
+    bundle/, which `mr2ct convert --model` takes. Ctrl-C (or SIGTERM) ends the run after its current step with a
+    checkpoint to go on from with --resume; a second one at once.
     """
     from mr2ct.training.recipe import read_recipe
 
@@ -96,12 +97,13 @@ def _launched(recipe: Recipe) -> Fabric:
 def _fit(recipe: Recipe, folder: Path, fabric: Fabric, method: Method, cases: Cases) -> Outcome:
     from mr2ct.training.assembly import batch_source
     from mr2ct.training.loop import Limits, fit
+    from mr2ct.training.stop_signal import stop_on_signals
     from mr2ct.training.witness import RunWitness, SilentWitness
 
     validate, limits = _validation(recipe, cases, fabric), recipe.run
     batches = batch_source(recipe, cases, fabric, folder=folder)
     seen = RunWitness(folder, total_steps=limits.max_steps, slices=lambda: validate.slices)
-    with seen if fabric.is_global_zero else nullcontext(SilentWitness()) as witness:
+    with stop_on_signals() as stop_asked, seen if fabric.is_global_zero else nullcontext(SilentWitness()) as witness:
         return fit(
             fabric,
             method,
@@ -114,6 +116,7 @@ def _fit(recipe: Recipe, folder: Path, fabric: Fabric, method: Method, cases: Ca
                 validate_every=limits.validate_every,
                 checkpoint_minutes=limits.checkpoint_minutes,
                 patience=limits.patience,
+                stop_asked=stop_asked,
             ),
             witness=witness,
         )
@@ -172,7 +175,10 @@ def _weights_of(model: str, recipe: Recipe) -> Mapping[str, Any]:
 
     bundle = find_bundle(model)
     described = bundle.description.network
-    if (described.name, described.arguments) != (recipe.network.name, network_arguments(recipe)):
+    if (described.name, _in_full(described.name, described.arguments)) != (
+        recipe.network.name,
+        _in_full(recipe.network.name, network_arguments(recipe)),
+    ):
         raise RecipeError(
             "the model to start from has another network",
             got=f"{described.name} {described.arguments}",
@@ -187,6 +193,19 @@ def _weights_of(model: str, recipe: Recipe) -> Mapping[str, Any]:
             remedy="set hu_range to the model's",
         )
     return load_network(bundle).state_dict()
+
+
+def _in_full(network: str, arguments: Mapping[str, Any]) -> dict[str, Any]:
+    """The arguments with the defaults of the network's constructor filled in, lists for tuples."""
+    import inspect
+
+    from mr2ct.models import REGISTRY
+
+    parameters = inspect.signature(REGISTRY[network]).parameters.values() if network in REGISTRY else ()
+    defaults = {p.name: p.default for p in parameters if p.default is not p.empty}
+    return {
+        name: list(value) if isinstance(value, tuple) else value for name, value in {**defaults, **arguments}.items()
+    }
 
 
 def _describe(recipe: Recipe) -> BundleDescription:

@@ -17,7 +17,11 @@ from mr2ct.errors import RecipeError
 from mr2ct.training.checkpoint import read_checkpoint, write_checkpoint
 
 LAST, BEST = "last.pt", "best.pt"
-FINISHED, OUT_OF_TIME, NOT_IMPROVING = "finished", "out of time", "no longer improving"
+FINISHED, OUT_OF_TIME, NOT_IMPROVING, STOPPED = "finished", "out of time", "no longer improving", "stopped"
+
+
+def _never() -> bool:
+    return False
 
 
 class Method(Protocol):
@@ -70,6 +74,7 @@ class Limits:
     validate_every : steps; a run that ends before its first validation is validated then.
     checkpoint_minutes : between checkpoints.
     patience : validations without a better score after which the run ends; None is no early stop.
+    stop_asked : asked after every step; once true, the run is saved and ends.
     """
 
     max_steps: int
@@ -77,6 +82,7 @@ class Limits:
     validate_every: int = 500
     checkpoint_minutes: float = 3.0
     patience: int | None = None
+    stop_asked: Callable[[], bool] = _never
 
 
 @dataclass
@@ -90,7 +96,7 @@ class Position:
 
 @dataclass(frozen=True)
 class Outcome:
-    """How a call of `fit` ended: `reason` is FINISHED, OUT_OF_TIME or NOT_IMPROVING."""
+    """How a call of `fit` ended: `reason` is FINISHED, OUT_OF_TIME, NOT_IMPROVING or STOPPED."""
 
     steps: int
     best_mae_hu: float
@@ -126,16 +132,18 @@ def fit(
         if fabric.is_global_zero:
             witness.on_step(position.step, {name: float(term) for name, term in terms.items()}, method.learning_rate)
         # clocks differ, and all processes must do the same at the same step
-        out_of_time, unsaved_for_long = fabric.broadcast(
+        out_of_time, stopped, unsaved_for_long = fabric.broadcast(
             (
                 _minutes_since(started) >= (limits.max_minutes or math.inf),
+                limits.stop_asked(),
                 _minutes_since(saved) >= limits.checkpoint_minutes,
             )
         )
-        last = position.step >= limits.max_steps or (out_of_time and position.step < limits.validate_every)
+        cut_short = OUT_OF_TIME if out_of_time else STOPPED if stopped else None
+        last = position.step >= limits.max_steps or (cut_short is not None and position.step < limits.validate_every)
         if position.step % limits.validate_every == 0 or last:
             _validate(fabric, method, position, validate, folder, witness)
-        reason = _reason(position, limits, out_of_time=out_of_time)
+        reason = _reason(position, limits, cut_short=cut_short)
         if reason is not None or unsaved_for_long:
             _save(fabric, method, position, folder)
             saved = time.monotonic()
@@ -144,13 +152,13 @@ def fit(
     return Outcome(position.step, position.best_mae_hu, reason or FINISHED)
 
 
-def _reason(position: Position, limits: Limits, *, out_of_time: bool = False) -> str | None:
+def _reason(position: Position, limits: Limits, *, cut_short: str | None = None) -> str | None:
     """Why the run ends here; None where it goes on."""
     if position.step >= limits.max_steps:
         return FINISHED
     if limits.patience is not None and position.validations_since_best >= limits.patience:
         return NOT_IMPROVING
-    return OUT_OF_TIME if out_of_time else None
+    return cut_short
 
 
 def _resume(fabric: Fabric, method: Method, folder: Path) -> Position:
