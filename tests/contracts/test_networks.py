@@ -11,6 +11,7 @@ from mr2ct.models.blocks import NORMALISATIONS
 
 SMALL = {
     "attention_unet": {"widths": [4, 8, 8]},
+    "multiscale_attention": {"widths": [4, 8, 8], "dilations": [1, 2]},
     "pix2pix_unet": {"width": 4, "levels": 3},
     "resnet": {"width": 4, "blocks": 1},
 }

@@ -25,6 +25,7 @@ from mr2ct.volume import Quantity, Volume
 RECIPES = sorted((Path(__file__).parents[2] / "recipes").glob("*.yaml"))
 SMALLER = {
     "attention_unet": ["network.arguments.widths=[4, 8]"],
+    "multiscale_attention": ["network.arguments.widths=[4, 8]"],
     "pix2pix_unet": ["network.arguments.width=4", "network.arguments.levels=2"],
     "resnet": ["network.arguments.width=4", "network.arguments.blocks=1"],
 }

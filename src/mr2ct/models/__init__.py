@@ -11,12 +11,14 @@ from torch import nn
 
 from mr2ct.errors import Mr2ctError
 from mr2ct.models.attention_unet import AttentionUNet
+from mr2ct.models.multiscale_attention import MultiScaleAttentionUNet
 from mr2ct.models.patchgan import PatchGAN
 from mr2ct.models.pix2pix_unet import Pix2PixUNet
 from mr2ct.models.resnet import ResNetGenerator
 
 REGISTRY: dict[str, type[nn.Module]] = {
     "attention_unet": AttentionUNet,
+    "multiscale_attention": MultiScaleAttentionUNet,
     "pix2pix_unet": Pix2PixUNet,
     "resnet": ResNetGenerator,
 }

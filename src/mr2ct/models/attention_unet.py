@@ -41,8 +41,11 @@ class AttentionGate(nn.Module):
         return skip * upsample_to(self.weigh(self.from_skip(skip) + self.from_gate(gate)), skip)
 
 
-class _Rise(nn.Module):
-    """One level up: halve the channels, resize, join the gated skip connection, convolve."""
+class GatedRise(nn.Module):
+    """One level up: narrow the channels, resize, join the gated skip connection, convolve.
+
+    `below` (N, channels_below, *spatial / 2) and `skip` (N, channels, *spatial) give (N, channels, *spatial).
+    """
 
     def __init__(self, channels_below: int, channels: int, *, dims: int, norm: str) -> None:
         super().__init__()
@@ -92,7 +95,7 @@ class AttentionUNet(nn.Module):
             for level, (before, after) in enumerate(levels)
         )
         self.up = nn.ModuleList(
-            _Rise(below, width, dims=dims, norm=norm)
+            GatedRise(below, width, dims=dims, norm=norm)
             for width, below in zip(reversed(widths[:-1]), reversed(widths[1:]), strict=True)
         )
         self.head = convolution(dims, widths[0], out_channels, size=1)

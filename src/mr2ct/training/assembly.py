@@ -14,7 +14,8 @@ from lightning_fabric import Fabric
 from torch import Tensor, nn
 
 from mr2ct.datasets.augmentation import Augmentation, IntensityAugmentation, SpatialAugmentation
-from mr2ct.datasets.sampling import Batch, BoxCutter, BoxPlan, CasePool, PairedBatches, UnpairedBatches
+from mr2ct.datasets.case_weights import read_case_weights
+from mr2ct.datasets.sampling import Batch, BoxCutter, BoxPlan, CasePool, PairedBatches, UnpairedBatches, with_weight
 from mr2ct.datasets.splits import Split, make_split, read_split, require_covers, write_split
 from mr2ct.datasets.store import CaseStore, StoredCase, read_settings
 from mr2ct.errors import DataSetError
@@ -45,12 +46,12 @@ def open_cases(data: DataSettings, *, seed: int, folder: Path) -> Cases:
     """Open the stores and split their patients. The split used is written to `folder`/split.json.
 
     Phantoms are never split, and validated on only where there is no real pair. Unpaired data without any pair leave
-    nothing to validate on.
+    nothing to validate on. Case weights are of training alone.
 
     Raises
     ------
     DataSetError : no case left to train on, or, of data that has pairs, none to validate on; a patient whom the split
-        file does not know.
+        file does not know; case weights of none of the cases.
     """
     stores = [CaseStore.open(store.path) for store in data.stores]
     patients = {c.info.patient: c.info.centre for store in stores for c in store.cases if c.info.source == REAL}
@@ -63,13 +64,15 @@ def open_cases(data: DataSettings, *, seed: int, folder: Path) -> Cases:
         # without real patients (a run on phantoms alone) every case trains, and the first ones validate as well
         return tuple(c for c in cases if c.info.patient in names or (c.info.source != REAL and side == "train"))
 
-    train = _pools(stores, data.stores, lambda cases: on_side(cases, "train"))
+    weights = _case_weights(data, stores)
+    train = _pools(stores, data.stores, lambda cases: on_side(cases, "train"), case_weights=weights)
     everything = [case for store in stores for case in store.cases]
     held_out = frozenset(split.validation + split.test)
     pairs = _pools(
         [CaseStore.open(store.path) for store in data.paired_stores],
         data.paired_stores,
         lambda cases: tuple(case for case in cases if case.info.patient not in held_out),
+        case_weights=weights,
     )
     if not any(pool.cases for pool in train):
         raise DataSetError("no case left to train on", got=f"{len(split.train)} training patients")
@@ -94,8 +97,26 @@ def _pools(
     stores: Sequence[CaseStore],
     settings: Sequence[StoreSettings],
     choose: Callable[[tuple[StoredCase, ...]], tuple[StoredCase, ...]],
+    *,
+    case_weights: Mapping[str, float] | None,
 ) -> tuple[CasePool, ...]:
-    return tuple(CasePool(choose(store.cases), setting.weight) for store, setting in zip(stores, settings, strict=True))
+    return tuple(
+        CasePool(with_weight(choose(store.cases), case_weights), setting.weight, case_weights)
+        for store, setting in zip(stores, settings, strict=True)
+    )
+
+
+def _case_weights(data: DataSettings, stores: Sequence[CaseStore]) -> dict[str, float] | None:
+    if data.case_weights is None:
+        return None
+    weights = read_case_weights(data.case_weights)
+    if not weights.keys() & {case.info.case for store in stores for case in store.cases}:
+        raise DataSetError(
+            f"{data.case_weights} has weights of none of the cases",
+            got=", ".join(sorted(weights)[:5]),
+            expected=f"names of cases in {', '.join(store.path for store in data.stores)}",
+        )
+    return weights
 
 
 def _split(data: DataSettings, patients: dict[str, str], *, seed: int, folder: Path) -> Split:
@@ -202,7 +223,15 @@ def _datasets(
     if not isinstance(recipe.method, CycleGanSettings):
         return paired(cases.train, recipe.seed), None
     of_mr, of_ct = unpaired_sides(cases.train, seed=recipe.seed, folder=folder)
-    unpaired = UnpairedBatches(of_mr, of_ct, cutter, batch_size=data.batch_size, seed=recipe.seed, rank=rank)
+    unpaired = UnpairedBatches(
+        of_mr,
+        of_ct,
+        cutter,
+        batch_size=data.batch_size,
+        seed=recipe.seed,
+        rank=rank,
+        case_weights=cases.train[0].case_weights,
+    )
     return unpaired, paired(cases.pairs, recipe.seed + 1) if cases.pairs else None
 
 

@@ -105,13 +105,15 @@ class DataSettings(_Settings):
     """Which cases, and which boxes are cut from them.
 
     `stores` are what the method learns from. `paired_stores` is for CycleGAN alone: pairs whose truth is known
-    (phantoms). `split` is a split file; without one, the split is drawn with the run's seed. `size` is in voxels:
-    two numbers for slices, three, of 8 at least, for 3-D patches (`context_slices: null`).
+    (phantoms). `split` is a split file; without one, the split is drawn with the run's seed. `case_weights` is a CSV
+    of case and weight, such as `mr2ct audit` writes. `size` is in voxels: two numbers for slices, three, of 8 at least,
+    for 3-D patches (`context_slices: null`).
     """
 
     stores: list[StoreSettings] = Field(min_length=1)
     paired_stores: list[StoreSettings] = []
     split: str | None = None
+    case_weights: str | None = None
     validation_patients: int = Field(default=12, ge=0)
     test_patients: int = Field(default=24, ge=0)
     planes: list[Plane] = Field(default=["axial", "coronal", "sagittal"], min_length=1)

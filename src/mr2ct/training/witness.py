@@ -57,8 +57,6 @@ class RunWitness:
 
     def on_start(self, step: int) -> None:
         """Open the table and the board, and show that `step` steps are done."""
-        from torch.utils.tensorboard import SummaryWriter
-
         path = self._folder / "metrics.csv"
         rows = _rows_up_to(step, path)
         self._minutes_before = float(rows[-1][1]) if rows else 0.0
@@ -67,7 +65,7 @@ class RunWitness:
             csv.writer(file).writerows([_COLUMNS, *rows])
         self._file = self._open.enter_context(path.open("a", newline="", encoding="utf-8"))
         self._table = csv.writer(self._file)
-        self._board = SummaryWriter(str(self._folder / "tensorboard"), purge_step=step + 1)
+        self._board = _board(self._folder / "tensorboard", step)
         self._open.callback(self._board.close)
         # a bar that jumped to its place would promise an end far too soon
         self._progress.reset(self._task, completed=step)
@@ -105,6 +103,24 @@ class RunWitness:
 
     def _describe(self) -> None:
         self._progress.update(self._task, description=f"{self._score}  {self._loss}")
+
+
+class _NoBoard:
+    """In TensorBoard's place where it is not installed, as on a bare GPU machine; metrics.csv has the figures."""
+
+    def add_scalar(self, *_: Any) -> None: ...
+
+    def add_image(self, *_: Any, dataformats: str) -> None: ...
+
+    def close(self) -> None: ...
+
+
+def _board(folder: Path, step: int) -> Any:
+    try:
+        from torch.utils.tensorboard import SummaryWriter
+    except ImportError:
+        return _NoBoard()
+    return SummaryWriter(str(folder), purge_step=step + 1)
 
 
 def _rows_up_to(step: int, path: Path) -> list[list[str]]:

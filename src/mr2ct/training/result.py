@@ -1,0 +1,91 @@
+"""What goes into a run and comes out of it: weights to start from, and the bundle that the best weights become."""
+
+from __future__ import annotations
+
+import inspect
+import shutil
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+from mr2ct.bundles import BundleDescription, find_bundle, load_network, write_bundle
+from mr2ct.bundles.card import fill_card
+from mr2ct.errors import RecipeError
+from mr2ct.models import REGISTRY
+from mr2ct.training.assembly import common_preprocessing, network_arguments
+from mr2ct.training.checkpoint import read_checkpoint
+from mr2ct.training.recipe import Recipe
+
+
+def weights_of(model: str, recipe: Recipe) -> Mapping[str, Any]:
+    """The weights of a shipped model, or of a bundle folder, for the recipe's network.
+
+    Raises
+    ------
+    RecipeError : its network or its HU range is another. BundleError : no such model, or an altered one.
+    """
+    bundle = find_bundle(model)
+    described = bundle.description.network
+    if (described.name, _in_full(described.name, described.arguments)) != (
+        recipe.network.name,
+        _in_full(recipe.network.name, network_arguments(recipe)),
+    ):
+        raise RecipeError(
+            "the model to start from has another network",
+            got=f"{described.name} {described.arguments}",
+            expected=f"{recipe.network.name} {network_arguments(recipe)}",
+            remedy="copy the network section from the bundle's bundle.json into the recipe",
+        )
+    if bundle.description.hu_range != recipe.hu_range:
+        raise RecipeError(
+            "the model to start from has another HU range",
+            got=bundle.description.hu_range,
+            expected=recipe.hu_range,
+            remedy="set hu_range to the model's",
+        )
+    return load_network(bundle).state_dict()
+
+
+def _in_full(network: str, arguments: Mapping[str, Any]) -> dict[str, Any]:
+    """The arguments with the defaults of the network's constructor filled in, lists for tuples."""
+    parameters = inspect.signature(REGISTRY[network]).parameters.values() if network in REGISTRY else ()
+    defaults = {p.name: p.default for p in parameters if p.default is not p.empty}
+    return {
+        name: list(value) if isinstance(value, tuple) else value for name, value in {**defaults, **arguments}.items()
+    }
+
+
+def describe(recipe: Recipe) -> BundleDescription:
+    """What a bundle of this recipe will say, but for its metrics. Raises DataSetError where stores differ."""
+    three_d = recipe.data.context_slices is None
+    pipeline = common_preprocessing([*recipe.data.stores, *recipe.data.paired_stores])
+    spacing_mm = next(
+        (step["arguments"]["spacing_mm"] for step in pipeline["steps"] if step["name"] == "to_spacing"), 1.0
+    )
+    return BundleDescription.model_validate(
+        {
+            "format_version": 1,
+            "name": recipe.name,
+            "method": recipe.method.name,
+            "network": {"name": recipe.network.name, "arguments": network_arguments(recipe)},
+            "preprocessing": pipeline,
+            "hu_range": recipe.hu_range,
+            "spacing_mm": (spacing_mm,) * 3,
+            "planes": () if three_d else tuple(recipe.data.planes),
+            "context_slices": 0 if three_d else recipe.data.context_slices,
+            "patch_size": tuple(recipe.data.size) if three_d else None,
+            "training_data": recipe.bundle.training_data,
+            "licence": recipe.bundle.licence,
+            "metrics": {},
+        }
+    )
+
+
+def write_result(description: BundleDescription, folder: Path) -> Path:
+    """Write the best weights of the run in `folder` as `folder`/bundle, with its scores on validation."""
+    best = read_checkpoint(folder / "best.pt")
+    metrics = {f"validation_{key}": value for key, value in best.items() if key.startswith("mae_hu")}
+    described = description.model_copy(update={"metrics": metrics})
+    shutil.rmtree(folder / "bundle", ignore_errors=True)
+    state = {name: tensor.contiguous() for name, tensor in best["network"].items()}
+    return write_bundle(folder / "bundle", state=state, description=described, card=fill_card(described)).folder

@@ -1,0 +1,111 @@
+"""A whole run: from a recipe to a bundle. What `mr2ct train` calls, and what a bare GPU machine can call without it."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable
+from contextlib import nullcontext
+from pathlib import Path
+
+import torch
+from lightning_fabric import Fabric
+
+from mr2ct.datasets.sampling import BoxPlan
+from mr2ct.hounsfield import HuScaling
+from mr2ct.training.assembly import Cases, batch_source, build_generator, build_method, open_cases
+from mr2ct.training.loop import Limits, Method, Outcome, fit
+from mr2ct.training.recipe import Recipe, write_recipe
+from mr2ct.training.result import describe, weights_of, write_result
+from mr2ct.training.stop_signal import stop_on_signals
+from mr2ct.training.validation import Validation, Window
+from mr2ct.training.witness import RunWitness, SilentWitness
+
+
+def run(
+    recipe: Recipe,
+    folder: Path,
+    *,
+    init_from: str | None = None,
+    window: Window | None = None,
+    say: Callable[[str], None] = print,
+) -> None:
+    """Train until the recipe's limits, or go on where `folder` holds a checkpoint, and write `folder`/bundle.
+
+    With `run.devices` above 1 the command that runs is started anew for every process but the first.
+
+    Parameters
+    ----------
+    init_from : a shipped model's name or a bundle folder to start from. window : how a 3-D network sees a whole volume
+        in validation, needed for those only. say : gets the lines for a person.
+    """
+    fabric = _launched(recipe)
+    fabric.seed_everything(recipe.seed, verbose=False)
+    torch.set_float32_matmul_precision("high")
+    cases = open_cases(recipe.data, seed=recipe.seed, folder=folder)
+    # a store that no bundle can describe is found out now rather than after the training
+    description = describe(recipe)
+    if fabric.is_global_zero:
+        write_recipe(recipe, folder / "recipe.yaml")
+    generator = build_generator(recipe)
+    if init_from is not None:
+        generator.load_state_dict(weights_of(init_from, recipe))
+    method = build_method(recipe, generator, fabric)
+    if fabric.global_rank:
+        # the weights begin alike in all processes, dropout does not
+        torch.manual_seed(recipe.seed + fabric.global_rank)
+    outcome = _fit(recipe, folder, fabric, method, validate=_validation(recipe, cases, fabric, window), cases=cases)
+    if fabric.is_global_zero:
+        score = "" if math.isinf(outcome.best_mae_hu) else f", best MAE {outcome.best_mae_hu:.1f} HU on validation"
+        say(f"{outcome.reason} after {outcome.steps} steps{score}")
+        say(f"model: {write_result(description, folder)}")
+
+
+def _launched(recipe: Recipe) -> Fabric:
+    from lightning_fabric.strategies import DDPStrategy
+
+    # networks run several times before one backward pass; buffers that were synchronised between would spoil it
+    strategy = DDPStrategy(broadcast_buffers=False) if recipe.run.devices > 1 else "auto"
+    settings = recipe.run
+    fabric = Fabric(
+        accelerator=settings.accelerator, devices=settings.devices, precision=settings.precision, strategy=strategy
+    )
+    fabric.launch()
+    return fabric
+
+
+def _fit(
+    recipe: Recipe, folder: Path, fabric: Fabric, method: Method, *, validate: Validation, cases: Cases
+) -> Outcome:
+    limits = recipe.run
+    batches = batch_source(recipe, cases, fabric, folder=folder)
+    seen = RunWitness(folder, total_steps=limits.max_steps, slices=lambda: validate.slices)
+    with stop_on_signals() as stop_asked, seen if fabric.is_global_zero else nullcontext(SilentWitness()) as witness:
+        return fit(
+            fabric,
+            method,
+            batches=batches,
+            validate=validate,
+            folder=folder,
+            limits=Limits(
+                max_steps=limits.max_steps,
+                max_minutes=limits.max_minutes,
+                validate_every=limits.validate_every,
+                checkpoint_minutes=limits.checkpoint_minutes,
+                patience=limits.patience,
+                stop_asked=stop_asked,
+            ),
+            witness=witness,
+        )
+
+
+def _validation(recipe: Recipe, cases: Cases, fabric: Fabric, window: Window | None) -> Validation:
+    data = recipe.data
+    plan = BoxPlan(tuple(data.size), tuple(data.planes), data.context_slices)
+    return Validation(
+        cases.validation,
+        plan,
+        HuScaling(*recipe.hu_range),
+        device=fabric.device,
+        limit=recipe.run.validation_cases,
+        window=window,
+    )
