@@ -1,0 +1,94 @@
+"""Slices far from the middle of a head, made from middle ones: where a cut grazes the skull, bone looks thick and wide.
+
+Data sets of middle slices never show a network how the skull looks near the vertex, the forehead or the temples. A head
+is nearly a set of nested ellipsoids: a plane at a share `height` of the half-axis above the middle meets, at radius r,
+the tissue that the middle plane shows at radius sqrt(r² + height²) (all radii in units of the half-axes). Moving MR, CT
+and mask by that rule gives a pair with real tissue and the geometry of a grazing cut.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+from numpy.random import Generator
+from numpy.typing import NDArray
+
+from mr2ct.errors import DataSetError
+
+VAULT_DEPTH_MM = 88.0
+"""From the vertex down to the middle of the brain's vault, where coronal and sagittal slices have their centre."""
+
+_UPPER_MM = 120.0
+_HEIGHTS = (0.3, 0.85)
+
+
+@dataclass(frozen=True)
+class Vault:
+    """The ellipse of a head in one slice, in voxels along the slice's two axes: its centre and its half-axes."""
+
+    centre: tuple[float, float]
+    half_axes: tuple[float, float]
+
+
+def find_vault(mask: NDArray[Any], *, upright: bool, spacing_mm: float = 1.0) -> Vault:
+    """The vault's ellipse in a body mask (rows, columns).
+
+    Parameters
+    ----------
+    mask : non-zero inside. upright : the second axis runs from feet to head (coronal and sagittal slices).
+
+    Raises
+    ------
+    DataSetError : an empty mask.
+
+    Example
+    -------
+    >>> find_vault(np.ones((101, 201)), upright=False).half_axes
+    (50.0, 100.0)
+    """
+    rows, columns = np.nonzero(mask)
+    if not len(rows):
+        raise DataSetError("no vault in an empty mask", expected="a body mask of a head slice")
+    if not upright:
+        low, high = (int(rows.min()), int(columns.min())), (int(rows.max()), int(columns.max()))
+        return Vault(((low[0] + high[0]) / 2, (low[1] + high[1]) / 2), ((high[0] - low[0]) / 2, (high[1] - low[1]) / 2))
+    top = columns.max()
+    of_vault = rows[columns > top - _UPPER_MM / spacing_mm]
+    middle, half = (of_vault.min() + of_vault.max()) / 2, (of_vault.max() - of_vault.min()) / 2
+    depth = VAULT_DEPTH_MM / spacing_mm
+    return Vault((float(middle), float(top - depth)), (float(half), float(depth)))
+
+
+def off_middle(
+    image: NDArray[Any], vault: Vault, *, height: float, nearest: bool = False, outside: float = 0.0
+) -> NDArray[np.float32]:
+    """What a plane at `height` (share of the half-axis, 0 is the middle) would show, given the middle slice `image`.
+
+    Parameters
+    ----------
+    image : (rows, columns). nearest : take the nearest voxel rather than interpolate (masks). outside : beyond `image`.
+
+    Example
+    -------
+    >>> float(off_middle(np.ones((9, 9)), Vault((4, 4), (4, 4)), height=0.0).mean())
+    1.0
+    """
+    from scipy import ndimage
+
+    grid = np.indices(image.shape, dtype=np.float64)
+    units = np.stack([(g - c) / a for g, c, a in zip(grid, vault.centre, vault.half_axes, strict=True)])
+    radius = np.sqrt((units**2).sum(0))
+    # at the very centre the direction is undefined: a thousandth of the half-axis keeps it finite
+    stretch = np.sqrt(radius**2 + height**2) / np.maximum(radius, 1e-3)
+    at = [c + a * u * stretch for c, a, u in zip(vault.centre, vault.half_axes, units, strict=True)]
+    order = 0 if nearest else 1
+    return ndimage.map_coordinates(
+        np.asarray(image, dtype=np.float32), at, order=order, mode="constant", cval=outside
+    ).astype(np.float32)
+
+
+def draw_height(generator: Generator) -> float:
+    """A random height: anywhere but near the middle, which real slices show already."""
+    return float(generator.uniform(*_HEIGHTS))

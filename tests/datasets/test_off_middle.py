@@ -1,0 +1,57 @@
+import numpy as np
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from mr2ct.datasets.off_middle import Vault, draw_height, find_vault, off_middle
+from mr2ct.errors import DataSetError
+
+SIZE = 121
+
+
+def ball(radius: float, height: float = 0.0) -> np.ndarray:
+    """The slice at `height` voxels through a ball of `radius` voxels in the middle of the picture."""
+    i, j = np.indices((SIZE, SIZE)) - SIZE // 2
+    return (i**2 + j**2 + height**2 <= radius**2).astype(np.float32)
+
+
+@pytest.mark.parametrize("height", [0.3, 0.6, 0.8])
+def test_a_shell_is_cut_as_geometry_says(height):
+    """Of a ball with a shell, the slice made from the middle one is the true slice at that height."""
+    outer, inner = 50.0, 42.0
+    middle = ball(outer) + ball(inner)
+    true = ball(outer, height * outer) + ball(inner, height * outer)
+    made = off_middle(middle, Vault((60, 60), (outer, outer)), height=height, nearest=True)
+    assert np.mean(made != true) < 0.015, "but for voxels on the edges"
+    thickness = [np.count_nonzero(slice_[60] == 1) / 2 for slice_ in (middle, made)]
+    assert thickness[1] > thickness[0], "a grazing cut shows a thicker shell"
+
+
+@given(st.integers(0, 2**32 - 1))
+def test_height_zero_changes_nothing(seed):
+    image = np.random.default_rng(seed).random((15, 21)).astype(np.float32)
+    made = off_middle(image, Vault((7.3, 9.1), (6, 8)), height=0.0)
+    np.testing.assert_allclose(made, image, atol=1e-5)
+
+
+@given(st.floats(0.05, 0.95), st.floats(0.05, 0.95))
+def test_the_higher_the_cut_the_less_of_the_head_it_shows(one, other):
+    low, high = sorted((one, other))
+    areas = [off_middle(ball(40), Vault((60, 60), (40, 40)), height=h, nearest=True).sum() for h in (low, high)]
+    assert areas[1] <= areas[0] <= ball(40).sum()
+
+
+def test_the_vault_of_an_upright_slice_lies_below_the_vertex():
+    mask = np.zeros((160, 240))
+    mask[30:130, 20:220] = 1
+    vault = find_vault(mask, upright=True)
+    assert vault.centre == (79.5, 219 - 88.0)
+    assert vault.half_axes == (49.5, 88.0)
+    with pytest.raises(DataSetError, match="empty mask"):
+        find_vault(np.zeros((3, 3)), upright=False)
+
+
+def test_heights_are_away_from_the_middle():
+    heights = [draw_height(np.random.default_rng(seed)) for seed in range(50)]
+    assert 0.3 <= min(heights) < 0.4
+    assert 0.7 < max(heights) <= 0.85
