@@ -322,3 +322,53 @@ def test_unpaired_sides_that_cannot_meet_are_refused(write):
     alone = write("both", patient="p")
     with pytest.raises(DataSetError, match="MR and CT of different patients"):
         UnpairedBatches([alone], [alone], cutter(), batch_size=1, seed=1)[0]
+
+
+# --- case weights
+
+
+def _drawn(pool: CasePool, steps: int = 60) -> list[int]:
+    """How often each case of a pool is drawn; the first voxel of its MR tells it."""
+    batches = PairedBatches([pool], cutter((4, 4), foreground=0.0), batch_size=8, seed=0)
+    values = torch.cat([batches[step]["ct"].amax(dim=(1, 2, 3)) for step in range(steps)])
+    return torch.unique(values, return_counts=True)[1].tolist()
+
+
+def _flat_cases(tmp_path: Path, count: int) -> tuple[StoredCase, ...]:
+    create_store(tmp_path / "flat", settings={})
+    for number in range(count):
+        info = CaseInfo(f"c{number}", f"p{number}", "A", "real", SHAPE, np.eye(4).tolist(), {})
+        ct = np.full(SHAPE, 100 * number, np.int16)
+        write_case(tmp_path / "flat", info=info, mr=place_voxels(SHAPE), ct=ct, mask=np.ones(SHAPE, np.uint8))
+    return CaseStore.open(tmp_path / "flat").cases
+
+
+def test_case_weights_change_how_often_a_case_is_drawn(tmp_path: Path):
+    cases = _flat_cases(tmp_path, 3)
+    counts = np.array(_drawn(CasePool(cases, 1.0, {"c0": 0.2, "c1": 0.6})))
+    # c2 is not listed and counts 1
+    np.testing.assert_allclose(counts / counts.sum(), np.array([0.2, 0.6, 1.0]) / 1.8, atol=0.07)
+    assert len(_drawn(CasePool(cases, 1.0, {"c1": 0.0}))) == 2
+
+
+def test_without_weights_the_draws_are_what_they_were(tmp_path: Path):
+    cases = _flat_cases(tmp_path, 3)
+    batches = PairedBatches([CasePool(cases)], cutter((4, 4)), batch_size=4, seed=7)
+    rng = np.random.default_rng((7, 0, 5))
+    for ct in batches[5]["ct"]:
+        # the order of draws that earlier versions had: pool, case, then the box
+        rng.choice(1, p=np.array([1.0]))
+        case = cases[int(rng.integers(3))]
+        box = batches.cutter.cut(case, rng)
+        assert np.array_equal(ct.numpy(), box["ct"])
+
+
+def test_unpaired_cases_are_weighted_too(tmp_path: Path):
+    cases = _flat_cases(tmp_path, 4)
+    batches = UnpairedBatches(
+        cases[:2], cases[2:], cutter((4, 4)), batch_size=4, seed=0, case_weights={"c2": 0.0, "c0": 0.5}
+    )
+    seen = {float(value) for step in range(10) for value in batches[step]["ct"].amax(dim=(1, 2, 3))}
+    assert seen == {float(SCALING.to_network(np.array([300.0]))[0])}
+    with pytest.raises(DataSetError, match="unpaired training needs"):
+        UnpairedBatches(cases[:2], cases[2:], cutter((4, 4)), batch_size=1, seed=0, case_weights={"c2": 0.0, "c3": 0.0})

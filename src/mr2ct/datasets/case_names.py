@@ -88,13 +88,31 @@ def read_table(path: Path, *, required: tuple[str, ...]) -> list[dict[str, str]]
 
     Raises
     ------
-    DataSetError : no such file, a required column is missing, no rows, a row without a case, a case that stands twice.
+    DataSetError : as `read_rows`; a row without a case, a case that stands twice.
+    """
+    rows = read_rows(path, required=required)
+    lines: dict[str, int] = {}
+    for line, row in enumerate(rows, start=2):
+        if not row["case"]:
+            raise DataSetError(f"{path} has a row without a case", got=f"line {line}")
+        if row["case"] in lines:
+            raise DataSetError(f"duplicate case {row['case']}", got=f"lines {lines[row['case']]} and {line} of {path}")
+        lines[row["case"]] = line
+    return rows
+
+
+def read_rows(path: Path, *, required: tuple[str, ...]) -> list[dict[str, str]]:
+    """The rows of a CSV, as text without surrounding blanks.
+
+    Raises
+    ------
+    DataSetError : no such file, not CSV, a required column is missing, no rows.
     """
     try:
         with path.open(newline="", encoding="utf-8-sig") as file:
             reader = csv.DictReader(file)
             columns = tuple((name or "").strip() for name in reader.fieldnames or ())
-            rows = [dict(zip(columns, ((v or "").strip() for v in row.values()), strict=False)) for row in reader]
+            rows = [dict(zip(columns, _cells(row, path), strict=False)) for row in reader]
     except FileNotFoundError:
         raise DataSetError(f"no file {path}") from None
     except (OSError, UnicodeDecodeError, csv.Error) as error:
@@ -106,11 +124,10 @@ def read_table(path: Path, *, required: tuple[str, ...]) -> list[dict[str, str]]
         )
     if not rows:
         raise DataSetError(f"{path} lists no case")
-    lines: dict[str, int] = {}
-    for line, row in enumerate(rows, start=2):
-        if not row["case"]:
-            raise DataSetError(f"{path} has a row without a case", got=f"line {line}")
-        if row["case"] in lines:
-            raise DataSetError(f"duplicate case {row['case']}", got=f"lines {lines[row['case']]} and {line} of {path}")
-        lines[row["case"]] = line
     return rows
+
+
+def _cells(row: Mapping[str | None, str | list[str] | None], path: Path) -> list[str]:
+    if None in row:
+        raise DataSetError(f"a row of {path} has more cells than columns", got=", ".join(map(str, row.values())))
+    return [str(value or "").strip() for value in row.values()]

@@ -68,7 +68,8 @@ def preview_figure(panels: Mapping[str, Volume], *, mask: Volume | None = None, 
     ----------
     panels : column name -> volume, in the order of the columns. MR is stretched to its own brightest tissue, HU to
         -1000..1600, with a colour bar. Where both `sCT` and `CT` are there, a last column shows sCT - CT.
-    mask : where the head is, to find its middle; without one it is found in the first panel.
+    mask : where the head is, to find its middle, and where the difference is shown; without one the middle is found in
+        the first panel, and the difference shown everywhere.
 
     Raises
     ------
@@ -90,7 +91,7 @@ def preview_figure(panels: Mapping[str, Volume], *, mask: Volume | None = None, 
         require_same_geometry(first.geometry, mask.geometry, names=f"{first_name} and mask")
     single = single_plane(first.geometry)
     planes = [single] if single is not None else list(Plane)
-    columns = _columns(panels)
+    columns = _columns(panels, mask)
     sizes_mm = [_size_mm(first, plane) for plane in planes]
     figure = Figure(facecolor=_PAGE)
     FigureCanvasAgg(figure)
@@ -103,12 +104,14 @@ def preview_figure(panels: Mapping[str, Volume], *, mask: Volume | None = None, 
     return figure
 
 
-def _columns(panels: Mapping[str, Volume]) -> list[_Column]:
+def _columns(panels: Mapping[str, Volume], mask: Volume | None) -> list[_Column]:
     from matplotlib.colors import LinearSegmentedColormap
 
     columns = [_column(name, volume) for name, volume in panels.items()]
     if {"sCT", "CT"} <= panels.keys():
         apart = panels["sCT"].voxels.astype(np.float32) - panels["CT"].voxels
+        if mask is not None:
+            apart[mask.voxels == 0] = 0
         colours = LinearSegmentedColormap.from_list("difference", _DIVERGING)
         columns.append(_Column(_DIFFERENCE, apart, DIFFERENCE_WINDOW, colours, "HU"))
     return columns
