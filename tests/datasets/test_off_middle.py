@@ -3,7 +3,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from mr2ct.datasets.off_middle import Vault, draw_height, find_vault, off_middle
+from mr2ct.datasets.off_middle import Vault, draw_height, find_vault, moved_off_middle, off_middle
 from mr2ct.errors import DataSetError
 
 SIZE = 121
@@ -55,3 +55,21 @@ def test_heights_are_away_from_the_middle():
     heights = [draw_height(np.random.default_rng(seed)) for seed in range(50)]
     assert 0.3 <= min(heights) < 0.4
     assert 0.7 < max(heights) <= 0.85
+
+
+@pytest.mark.parametrize("axis", [0, 1, 2])
+def test_mr_ct_and_mask_of_a_case_move_alike(axis):
+    head = ball(58) + ball(48)
+    images = {"mr": head, "ct": 100 * head - 1000, "mask": ball(58)}
+    case = {name: np.expand_dims(image, axis) for name, image in images.items()}
+    moved = moved_off_middle(case, axis=axis, generator=np.random.default_rng(0), lowest_hu=-1000)
+    assert {name: image.shape for name, image in moved.items()} == {name: image.shape for name, image in case.items()}
+    np.testing.assert_allclose(moved["ct"], 100 * moved["mr"] - 1000, atol=0.01)
+    assert 0 < moved["mask"].sum() < case["mask"].sum()
+    again = moved_off_middle(case, axis=axis, generator=np.random.default_rng(0), lowest_hu=-1000)
+    np.testing.assert_array_equal(again["mr"], moved["mr"])
+
+
+def test_a_case_with_little_in_it_stays_as_it_is():
+    small = {"mr": ball(20)[..., None], "mask": ball(20)[..., None]}
+    assert moved_off_middle(small, axis=2, generator=np.random.default_rng(0), lowest_hu=-1024)["mr"] is small["mr"]

@@ -7,6 +7,7 @@ import json
 import pytest
 import torch
 
+from mr2ct.datasets.case_weights import write_case_weights
 from mr2ct.datasets.splits import Split, read_split, write_split
 from mr2ct.datasets.store import CaseStore, create_store
 from mr2ct.errors import DataSetError, Mr2ctError
@@ -208,3 +209,23 @@ def test_a_slice_too_small_for_the_discriminator_is_refused_in_words(small_recip
     batch = next(iter(batch_source(recipe, cases, fabric, folder=tmp_path)(0)))
     with pytest.raises(Mr2ctError, match="too small for the discriminator; got 8 x 8; .*data.size"):
         build_method(recipe, build_generator(recipe), fabric).train_step(batch)
+
+
+# --- case weights
+
+
+def test_case_weights_reach_the_pools_and_leave_out_what_weighs_nothing(stores, tmp_path):
+    write_split(Split(train=("p1", "p2", "p3"), validation=("p4", "p5"), test=("p6",), seed=0), tmp_path / "mine.json")
+    write_case_weights({"p1": 0.25, "p2": 0.0, "p4": 0.0}, tmp_path / "weights.csv")
+    settings = {"split": str(tmp_path / "mine.json"), "case_weights": str(tmp_path / "weights.csv")}
+    cases = open_cases(data(stores["real"], stores["phantom"], **settings), seed=1, folder=tmp_path)
+    assert trained_on(cases) == {"p1", "p3", "f1", "f2"}
+    assert cases.train[0].case_weights == {"p1": 0.25, "p2": 0.0, "p4": 0.0}
+    # validation is not weighted
+    assert names(cases.validation) == {"p4", "p5-axial"}
+
+
+def test_weights_of_other_cases_are_an_error(stores, tmp_path):
+    write_case_weights({"q1": 0.25}, tmp_path / "weights.csv")
+    with pytest.raises(DataSetError, match="weights of none of the cases; got q1"):
+        open_cases(data(stores["real"], case_weights=str(tmp_path / "weights.csv")), seed=1, folder=tmp_path)

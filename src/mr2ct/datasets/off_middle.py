@@ -8,20 +8,27 @@ and mask by that rule gives a pair with real tissue and the geometry of a grazin
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
+import torch
 from numpy.random import Generator
 from numpy.typing import NDArray
+from torch.nn import functional as F
 
 from mr2ct.errors import DataSetError
+from mr2ct.geometry import PLANE_AXIS
 
 VAULT_DEPTH_MM = 88.0
 """From the vertex down to the middle of the brain's vault, where coronal and sagittal slices have their centre."""
 
 _UPPER_MM = 120.0
 _HEIGHTS = (0.3, 0.85)
+_JITTER_MM = 6.0
+_FEWEST_VOXELS = 5000
+_AXIAL = PLANE_AXIS["axial"]
 
 
 @dataclass(frozen=True)
@@ -75,18 +82,55 @@ def off_middle(
     >>> float(off_middle(np.ones((9, 9)), Vault((4, 4), (4, 4)), height=0.0).mean())
     1.0
     """
-    from scipy import ndimage
-
-    grid = np.indices(image.shape, dtype=np.float64)
+    grid = np.indices(image.shape, dtype=np.float32)
     units = np.stack([(g - c) / a for g, c, a in zip(grid, vault.centre, vault.half_axes, strict=True)])
     radius = np.sqrt((units**2).sum(0))
     # at the very centre the direction is undefined: a thousandth of the half-axis keeps it finite
     stretch = np.sqrt(radius**2 + height**2) / np.maximum(radius, 1e-3)
     at = [c + a * u * stretch for c, a, u in zip(vault.centre, vault.half_axes, units, strict=True)]
-    order = 0 if nearest else 1
-    return ndimage.map_coordinates(
-        np.asarray(image, dtype=np.float32), at, order=order, mode="constant", cval=outside
-    ).astype(np.float32)
+    # grid_sample counts x (the last axis) first, from -1 to 1 between the middles of the outermost voxels
+    places = np.stack([2 * a / max(n - 1, 1) - 1 for a, n in zip(at, image.shape, strict=True)][::-1], axis=-1)
+    above = torch.from_numpy(np.asarray(image, dtype=np.float32) - np.float32(outside))
+    moved = F.grid_sample(
+        above[None, None],
+        torch.from_numpy(places.astype(np.float32))[None],
+        mode="nearest" if nearest else "bilinear",
+        align_corners=True,
+    )
+    return np.asarray(moved[0, 0].numpy() + np.float32(outside))
+
+
+def moved_off_middle(
+    images: Mapping[str, NDArray[Any]], *, axis: int, generator: Generator, lowest_hu: float
+) -> dict[str, NDArray[Any]]:
+    """A case of one slice (mr and ct where it has them, and mask) as if cut at a random height; the same for all.
+
+    Parameters
+    ----------
+    images : (i, j, k) arrays one voxel thick along `axis`. lowest_hu : what lies beyond the CT.
+
+    Returns
+    -------
+    Arrays of the same shapes; `images` itself where the cut would hardly meet the head.
+    """
+    flat = {name: np.take(np.asarray(image), 0, axis) for name, image in images.items()}
+    if not flat["mask"].any():
+        return dict(images)
+    vault, height = _jittered(find_vault(flat["mask"], upright=axis != _AXIAL), generator), draw_height(generator)
+    moved = {
+        name: off_middle(
+            image, vault, height=height, nearest=name == "mask", outside=lowest_hu if name == "ct" else 0.0
+        )
+        for name, image in flat.items()
+    }
+    if np.count_nonzero(moved["mask"]) < _FEWEST_VOXELS:
+        return dict(images)
+    return {name: np.expand_dims(image, axis) for name, image in moved.items()}
+
+
+def _jittered(vault: Vault, generator: Generator) -> Vault:
+    one, other = (float(c + generator.normal(0, _JITTER_MM)) for c in vault.centre)
+    return Vault((one, other), vault.half_axes)
 
 
 def draw_height(generator: Generator) -> float:

@@ -6,8 +6,8 @@ neighbouring slices (2.5-D) or patches (3-D), read from memory-mapped arrays wit
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -16,6 +16,7 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
+from mr2ct.datasets.off_middle import moved_off_middle
 from mr2ct.datasets.store import StoredCase
 from mr2ct.errors import DataSetError
 from mr2ct.geometry import PLANE_AXIS
@@ -35,12 +36,15 @@ class BoxPlan:
     context_slices : neighbouring slices the network sees at once: 1 for 2-D, 3, 5, ... for 2.5-D, None for 3-D patches.
     foreground : the share of boxes drawn round a voxel of the mask; the others round any voxel. Where a box fits
         into the volume it is moved to lie inside.
+    off_middle : the share of boxes from single slices that are changed to what a cut far from the middle would show
+        (`datasets.off_middle`).
     """
 
     size: tuple[int, ...]
     planes: tuple[str, ...] = ("axial", "coronal", "sagittal")
     context_slices: int | None = 1
     foreground: float = 0.8
+    off_middle: float = 0.0
 
     def __post_init__(self) -> None:
         wanted = 3 if self.context_slices is None else 2
@@ -89,21 +93,34 @@ class BoxCutter:
         """One random box of `case`: whichever of mr, ct, mask it has, (channels, *spatial) float32 network units."""
         axis = None if self.plan.context_slices is None else PLANE_AXIS[plane or self._draw_plane(case, rng)]
         size = self._box_size(axis)
-        centre = self._draw_centre(case, rng)
+        images, moved = self._open(case, axis, rng)
+        centre = self._draw_centre(self._voxels_inside(images["mask"]) if moved else self._inside(case), case, rng)
         start = [
             int(c) - n // 2 if other == axis else _start_inside(int(c), n, have)
             for other, (c, n, have) in enumerate(zip(centre, size, case.info.shape, strict=True))
         ]
         box: dict[str, Any] = {"left_right": np.float32(axis != 0)}
-        if case.has_mr:
-            box["mr"] = self._channels(read_box(case.mr(), start, size, outside=0), axis)
+        if "mr" in images:
+            box["mr"] = self._channels(read_box(images["mr"], start, size, outside=0), axis)
         if axis is not None:
             start[axis], size[axis] = int(centre[axis]), 1
-        box["mask"] = self._channels((read_box(case.mask(), start, size, outside=0) > 0).astype(np.float32), axis)
-        if case.has_ct:
-            hu = read_box(case.ct(), start, size, outside=self.scaling.lowest_hu)
+        box["mask"] = self._channels((read_box(images["mask"], start, size, outside=0) > 0).astype(np.float32), axis)
+        if "ct" in images:
+            hu = read_box(images["ct"], start, size, outside=self.scaling.lowest_hu)
             box["ct"] = self._channels(self.scaling.to_network(hu), axis)
         return box
+
+    def _open(
+        self, case: StoredCase, axis: int | None, rng: np.random.Generator
+    ) -> tuple[dict[str, NDArray[Any]], bool]:
+        """The case's arrays, and whether they were moved off the middle."""
+        images: dict[str, NDArray[Any]] = {"mask": case.mask()}
+        images |= {"mr": case.mr()} if case.has_mr else {}
+        images |= {"ct": case.ct()} if case.has_ct else {}
+        is_slice = axis is not None and case.info.shape[axis] == 1
+        if axis is None or not is_slice or not self.plan.off_middle or rng.random() >= self.plan.off_middle:
+            return images, False
+        return moved_off_middle(images, axis=axis, generator=rng, lowest_hu=self.scaling.lowest_hu), True
 
     def _draw_plane(self, case: StoredCase, rng: np.random.Generator) -> str:
         planes = planes_of(case, self.plan)
@@ -119,17 +136,20 @@ class BoxCutter:
             size.insert(axis, self.plan.context_slices)
         return size
 
-    def _draw_centre(self, case: StoredCase, rng: np.random.Generator) -> NDArray[np.int32]:
-        inside = self._inside(case)
+    def _draw_centre(self, inside: NDArray[np.int32], case: StoredCase, rng: np.random.Generator) -> NDArray[np.int32]:
         if len(inside) and rng.random() < self.plan.foreground:
             return np.asarray(inside[int(rng.integers(len(inside)))])
         return rng.integers(case.info.shape).astype(np.int32)
 
     def _inside(self, case: StoredCase) -> NDArray[np.int32]:
         if case.folder not in self._foreground:
-            voxels = np.argwhere(np.asarray(case.mask()) > 0).astype(np.int32)
-            self._foreground[case.folder] = voxels[:: max(1, len(voxels) // 20_000)]
+            self._foreground[case.folder] = self._voxels_inside(case.mask())
         return self._foreground[case.folder]
+
+    @staticmethod
+    def _voxels_inside(mask: NDArray[Any]) -> NDArray[np.int32]:
+        voxels = np.argwhere(np.asarray(mask) > 0).astype(np.int32)
+        return voxels[:: max(1, len(voxels) // 20_000)]
 
     @staticmethod
     def _channels(box: NDArray[np.float32], axis: int | None) -> NDArray[np.float32]:
@@ -151,10 +171,33 @@ def _start_inside(centre: int, size: int, length: int) -> int:
 
 @dataclass(frozen=True)
 class CasePool:
-    """Cases drawn with a weight: real patients and phantoms in the proportion that a recipe asks for."""
+    """Cases drawn with a weight: real patients and phantoms in the proportion that a recipe asks for.
+
+    `case_weights`, name to weight, says how often a case is drawn beside the others of its pool: 1 where it is not
+    listed, never at 0. None draws all alike.
+    """
 
     cases: tuple[StoredCase, ...]
     weight: float = 1.0
+    case_weights: Mapping[str, float] | None = None
+
+    def narrowed(self, keep: Callable[[StoredCase], bool]) -> CasePool:
+        """The pool with the cases alone that are kept and can be drawn."""
+        return replace(self, cases=with_weight(filter(keep, self.cases), self.case_weights))
+
+
+def with_weight(cases: Iterable[StoredCase], case_weights: Mapping[str, float] | None) -> tuple[StoredCase, ...]:
+    """The cases whose weight is not 0."""
+    return tuple(case for case in cases if case_weights is None or case_weights.get(case.info.case, 1.0) > 0)
+
+
+def _draw_weighted(
+    cases: Sequence[StoredCase], case_weights: Mapping[str, float] | None, rng: np.random.Generator
+) -> StoredCase:
+    if case_weights is None:
+        return cases[int(rng.integers(len(cases)))]
+    weights = np.array([case_weights.get(case.info.case, 1.0) for case in cases])
+    return cases[int(rng.choice(len(cases), p=weights / weights.sum()))]
 
 
 def _stack(boxes: Sequence[Mapping[str, Any]]) -> Batch:
@@ -172,7 +215,7 @@ class PairedBatches(torch.utils.data.Dataset[Batch]):
         self, pools: Sequence[CasePool], cutter: BoxCutter, *, batch_size: int, seed: int, rank: int = 0
     ) -> None:
         self.pools = [
-            CasePool(tuple(c for c in pool.cases if c.has_mr and c.has_ct and planes_of(c, cutter.plan)), pool.weight)
+            pool.narrowed(lambda case: bool(case.has_mr and case.has_ct and planes_of(case, cutter.plan)))
             for pool in pools
         ]
         if not any(pool.cases for pool in self.pools):
@@ -194,6 +237,7 @@ class UnpairedBatches(torch.utils.data.Dataset[Batch]):
     """Batch number `step` of MR and CT of different patients, in one plane: mr, mr_mask, ct, ct_mask (N, 1, *spatial).
 
     No CT in a batch belongs to a patient whose MR is in it. Planes that only MR or only CT can be cut in are left out.
+    `case_weights` as in `CasePool`.
     """
 
     def __init__(
@@ -205,9 +249,11 @@ class UnpairedBatches(torch.utils.data.Dataset[Batch]):
         batch_size: int,
         seed: int,
         rank: int = 0,
+        case_weights: Mapping[str, float] | None = None,
     ) -> None:
-        self.mr_cases = [case for case in mr_cases if case.has_mr]
-        self.ct_cases = [case for case in ct_cases if case.has_ct]
+        self.case_weights = case_weights
+        self.mr_cases = [case for case in with_weight(mr_cases, case_weights) if case.has_mr]
+        self.ct_cases = [case for case in with_weight(ct_cases, case_weights) if case.has_ct]
         if not self.mr_cases or not self.ct_cases:
             raise DataSetError("unpaired training needs MR cases and CT cases", remedy="prepare both")
         self.cutter, self.batch_size, self.seed, self.rank = cutter, batch_size, seed, rank
@@ -249,7 +295,7 @@ class UnpairedBatches(torch.utils.data.Dataset[Batch]):
             raise DataSetError(
                 "no case to draw", got=f"plane {plane}", expected="MR and CT of different patients in every plane"
             )
-        return [fit[int(rng.integers(len(fit)))] for _ in range(self.batch_size)]
+        return [_draw_weighted(fit, self.case_weights, rng) for _ in range(self.batch_size)]
 
     @staticmethod
     def _only(box: dict[str, Any], quantity: str) -> dict[str, Any]:
@@ -259,4 +305,4 @@ class UnpairedBatches(torch.utils.data.Dataset[Batch]):
 def _draw_case(pools: Sequence[CasePool], rng: np.random.Generator) -> StoredCase:
     weights = np.array([pool.weight if pool.cases else 0.0 for pool in pools])
     pool = pools[int(rng.choice(len(pools), p=weights / weights.sum()))]
-    return pool.cases[int(rng.integers(len(pool.cases)))]
+    return _draw_weighted(pool.cases, pool.case_weights, rng)

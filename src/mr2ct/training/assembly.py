@@ -214,6 +214,7 @@ def _datasets(
         planes=tuple(data.planes),
         context_slices=data.context_slices,
         foreground=data.foreground,
+        off_middle=data.off_middle,
     )
     cutter = BoxCutter(plan, HuScaling(*recipe.hu_range))
 

@@ -107,7 +107,8 @@ class DataSettings(_Settings):
     `stores` are what the method learns from. `paired_stores` is for CycleGAN alone: pairs whose truth is known
     (phantoms). `split` is a split file; without one, the split is drawn with the run's seed. `case_weights` is a CSV
     of case and weight, such as `mr2ct audit` writes. `size` is in voxels: two numbers for slices, three, of 8 at least,
-    for 3-D patches (`context_slices: null`).
+    for 3-D patches (`context_slices: null`). `off_middle` is the share of boxes from single slices that are changed to
+    what a cut far from the middle of the head would show.
     """
 
     stores: list[StoreSettings] = Field(min_length=1)
@@ -120,6 +121,7 @@ class DataSettings(_Settings):
     size: list[Annotated[int, Field(ge=1)]] = [160, 160]
     context_slices: int | None = Field(default=1, ge=1)
     foreground: float = Field(default=0.8, ge=0, le=1)
+    off_middle: float = Field(default=0.0, ge=0, le=1)
     batch_size: int = Field(default=8, ge=1)
     workers: int = Field(default=0, ge=0)
     spatial: SpatialSettings | None = SpatialSettings()
