@@ -107,3 +107,10 @@ def test_bounding_box_holds_all_and_no_more():
 @pytest.mark.parametrize("shape", [(1, 1, 1), (1, 1, 5)])
 def test_depth_of_a_mask_without_any_outside_is_positive(shape):
     assert (depth_mm(np.ones(shape, dtype=bool), (1.0, 2.0, 3.0)) > 0).all()
+
+
+def test_a_mask_that_fills_the_image_stays_full():
+    full = np.ones((40, 30, 1), dtype=bool)
+    assert dilated(full, (1.0, 1.0, 1.0), 10.0).all()
+    assert eroded(full, (1.0, 1.0, 1.0), 10.0).all()
+    assert not dilated(~full, (1.0, 1.0, 1.0), 10.0).any()

@@ -1,6 +1,7 @@
 from __future__ import annotations
 
 from itertools import product
+from pathlib import Path
 
 import numpy as np
 import pytest
@@ -100,12 +101,26 @@ def _reference_transform(path) -> np.ndarray:
     return matrix
 
 
-def test_the_porcine_phantom_180_degrees_apart(shared_data):
-    folder = shared_data / "phantom-mr-ct"
+def _porcine(folder: Path) -> tuple[Volume, Volume, RigidTransform]:
+    """MR, CT and the reference transform; as the scanners placed them, they lie 178 degrees apart."""
     # registration looks at 2 mm voxels and coarser; the rest of the 24 million would only cost time
     mr = to_spacing(read_volume(folder / "t2-dicom"), (1.5, 1.5, 2.5))
     ct = read_volume(folder / "ct_0.78x0.78x1.25.nii.gz", quantity=Quantity.HU)
-    truth = RigidTransform(_reference_transform(folder / "ct_to_t2_rigid.tfm"))
+    return mr, ct, RigidTransform(_reference_transform(folder / "ct_to_t2_rigid.tfm"))
+
+
+def test_the_porcine_phantom_turned_by_another_180_degrees(shared_data):
+    mr, ct, truth = _porcine(shared_data / "phantom-mr-ct")
+    moving, turn = _displaced(ct, (180, 0, 0), (40, -30, 120))
+    found = register_rigid(mr, moving)
+    corners = _corners_of_the_object_mm(mr)
+    expected = voxel_to_world(turn, truth.to_moving(corners))
+    assert np.linalg.norm(found.to_moving(corners) - expected, axis=1).max() < 2
+
+
+def test_the_porcine_phantom_180_degrees_apart(shared_data):
+    folder = shared_data / "phantom-mr-ct"
+    mr, ct, truth = _porcine(folder)
     found = register_rigid(mr, ct)
     corners = _corners_of_the_object_mm(mr)
     assert np.linalg.norm(found.to_moving(corners) - truth.to_moving(corners), axis=1).max() < 2

@@ -65,6 +65,9 @@ def bounding_box(mask: Bool) -> tuple[slice, slice, slice]:
 def _near(mask: Bool, spacing_mm: Spacing, radius_mm: float) -> Bool:
     """Voxels whose centre is within `radius_mm` of the centre of a voxel in the mask."""
     offsets = _ball_offsets(mask.shape, spacing_mm, radius_mm)
+    if mask.all():
+        # a distance map of an image that is all object knows no outside
+        return mask
     if len(offsets) <= _FEW_OFFSETS or not mask.any():
         return _near_by_shifts(mask, offsets)
     return np.asarray(_squared_distance_mm2(mask, spacing_mm) <= radius_mm**2 * _ROUNDING)
