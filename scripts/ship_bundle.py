@@ -17,7 +17,8 @@ from pathlib import Path
 import torch
 
 from mr2ct import Quantity, read_volume
-from mr2ct.bundles import Bundle, load_bundle, write_bundle
+from mr2ct.bundles import Bundle, BundleDescription, load_bundle, write_bundle
+from mr2ct.bundles.bundle import DESCRIPTION_FILE, read_description
 from mr2ct.bundles.card import fill_card
 from mr2ct.datasets.cases import find_synthrad
 from mr2ct.datasets.splits import read_split
@@ -46,9 +47,31 @@ def main() -> None:
         }
     )
     target = SHIPPED / description.name
+    description = with_kept_reference(description, target)
     shutil.rmtree(target, ignore_errors=True)
-    write_bundle(target, state=halved, description=description, card=fill_card(description))
+    write_bundle(
+        target, state=halved, description=description, card=with_limits(fill_card(description), arguments.limit)
+    )
     print(f"written to {target}")
+
+
+def with_limits(card: str, sentences: list[str]) -> str:
+    """The card, which ends with its list of limits, and `sentences` after them."""
+    return card.rstrip("\n") + "\n" + "".join(f"- {sentence}\n" for sentence in sentences)
+
+
+def with_kept_reference(description: BundleDescription, shipped: Path) -> BundleDescription:
+    """With the `input_reference` of the bundle that it replaces, where both prepare an MR in the same way.
+
+    New weights on the same data need no new reference; `scripts/learn_input_reference.py` learns one.
+    """
+    if description.input_reference is not None or not (shipped / DESCRIPTION_FILE).is_file():
+        return description
+    old = read_description(shipped)
+    if old.preprocessing != description.preprocessing:
+        print("another preprocessing than before: learn the input reference anew")
+        return description
+    return description.model_copy(update={"input_reference": old.input_reference})
 
 
 def score(bundle: Bundle, data: Path, split_file: Path) -> dict[str, float]:
@@ -92,6 +115,7 @@ def _parser() -> argparse.ArgumentParser:
     parser.add_argument("--training-data", default="not stated", help="for the card")
     parser.add_argument("--licence", default="CC-BY-NC-4.0", help="of the weights: that of their data")
     parser.add_argument("--command", default="not stated", help="the command that made the run, for the card")
+    parser.add_argument("--limit", action="append", default=[], help="a sentence for the card's limits; repeatable")
     parser.add_argument("--dry-run", action="store_true", help="score only")
     return parser
 

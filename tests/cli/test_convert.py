@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import json
+
 import numpy as np
 import pytest
 import torch
@@ -65,7 +67,7 @@ def test_one_file(convert, mr, tmp_path):
     write_volume(mr, tmp_path / "head.nii.gz")
     result = convert(tmp_path / "head.nii.gz", "-o", tmp_path / "out")
     assert result.exit_code == 0, result.output
-    assert files(tmp_path / "out") == ["head_sct.nii.gz"]
+    assert files(tmp_path / "out") == ["head_sct.json", "head_sct.nii.gz"]
     assert "head_sct.nii.gz" in result.stdout
     sct = read_volume(tmp_path / "out" / "head_sct.nii.gz", quantity=Quantity.HU)
     assert sct.geometry.shape == mr.geometry.shape
@@ -79,7 +81,7 @@ def test_other_formats(convert, mr, tmp_path, output_format, name):
     write_volume(mr, tmp_path / "head.nrrd")
     result = convert(tmp_path / "head.nrrd", "-o", tmp_path / "out", "--format", output_format, "--planes", "axial")
     assert result.exit_code == 0, result.output
-    assert files(tmp_path / "out") == [name]
+    assert files(tmp_path / "out") == sorted(["head_sct.json", name])
 
 
 def test_png_slices(convert, mr, tmp_path):
@@ -109,7 +111,7 @@ def test_preview_and_mask(convert, mr, tmp_path):
         "axial",
     )
     assert result.exit_code == 0, result.output
-    assert files(tmp_path / "out") == ["head_preview.png", "head_sct.nii.gz"]
+    assert files(tmp_path / "out") == ["head_preview.png", "head_sct.json", "head_sct.nii.gz"]
     sct = read_volume(tmp_path / "out" / "head_sct.nii.gz", quantity=Quantity.HU).voxels
     assert (sct[17:] == -1024).all()
 
@@ -121,12 +123,12 @@ def test_a_tree_is_mirrored_and_what_is_done_is_skipped(convert, mr, tmp_path):
     first = convert(tmp_path / "in", "-o", out, "--planes", "axial")
     assert first.exit_code == 0, first.output
     assert "2 converted, 0 failed" in first.stdout
-    assert files(out) == ["p1/mr_sct.nii.gz", "p2/t1_sct.nii.gz"]
+    assert files(out) == ["p1/mr_sct.json", "p1/mr_sct.nii.gz", "p2/t1_sct.json", "p2/t1_sct.nii.gz"]
     (out / "p1" / "mr_sct.nii.gz").unlink()
     kept = (out / "p2" / "t1_sct.nii.gz").stat().st_mtime_ns
     second = convert(tmp_path / "in", "-o", out, "--planes", "axial")
     assert "1 of 2 done already" in second.stdout
-    assert files(out) == ["p1/mr_sct.nii.gz", "p2/t1_sct.nii.gz"]
+    assert (out / "p1" / "mr_sct.nii.gz").exists()
     assert (out / "p2" / "t1_sct.nii.gz").stat().st_mtime_ns == kept
     third = convert(tmp_path / "in", "-o", out, "--planes", "axial", "--overwrite")
     assert "2 converted" in third.stdout
@@ -139,7 +141,7 @@ def test_the_others_go_on_after_a_failure(convert, mr, tmp_path):
     write_volume(mr.with_voxels(np.full(mr.geometry.shape, 7.0)), tmp_path / "in" / "flat.nii.gz")
     result = convert(tmp_path / "in", tmp_path / "nowhere.mha", "-o", tmp_path / "out", "--planes", "axial")
     assert result.exit_code == 1
-    assert files(tmp_path / "out") == ["good_sct.nii.gz"]
+    assert files(tmp_path / "out") == ["good_sct.json", "good_sct.nii.gz"]
     assert "1 converted, 3 failed" in result.stdout
     for name in ("bad.nii.gz", "flat.nii.gz", "nowhere.mha"):
         assert any("failed: " in line and name in line for line in result.stderr.splitlines())
@@ -159,7 +161,7 @@ def test_an_unforeseen_error_does_not_stop_the_others(convert, mr, tmp_path, mon
     result = convert(tmp_path / "in", "-o", tmp_path / "out", "--planes", "axial")
     assert result.exit_code == 1
     assert "unexpected ZeroDivisionError: by zero" in result.stderr
-    assert files(tmp_path / "out") == ["b_sct.nii.gz"]
+    assert files(tmp_path / "out") == ["b_sct.json", "b_sct.nii.gz"]
 
 
 @pytest.mark.parametrize(
@@ -199,8 +201,33 @@ def test_a_ct_needs_force(convert, mr, tmp_path):
     refused = convert(tmp_path / "ct.nii.gz", "-o", tmp_path / "out", "--planes", "axial")
     assert refused.exit_code == 2
     assert "looks like a CT" in refused.stderr
+    assert not (tmp_path / "out").exists()
     forced = convert(tmp_path / "ct.nii.gz", "-o", tmp_path / "out", "--planes", "axial", "--force")
     assert forced.exit_code == 0, forced.output
+    said = json.loads((tmp_path / "out" / "ct_sct.json").read_text())["input_check"]
+    assert (said["verdict"], said["forced"]) == ("refuse", True)
+    assert said["findings"][0]["code"] == "modality"
+    assert "input check: refuse" in forced.stdout
+
+
+def test_the_record_says_what_was_done(convert, mr, tmp_path):
+    write_volume(mr, tmp_path / "head.mha")
+    assert convert(tmp_path / "head.mha", "-o", tmp_path / "out", "--planes", "axial", "--force").exit_code == 0
+    said = json.loads((tmp_path / "out" / "head_sct.json").read_text())
+    assert (said["model"], said["planes"], said["output"]) == ("tiny", ["axial"], "head_sct.nii.gz")
+    # nothing was refused, so nothing was overridden
+    assert said["input_check"]["verdict"] == "pass"
+    assert said["input_check"]["forced"] is False
+    assert "no reference" in said["input_check"]["notes"][0]
+    assert len(said["weights_sha256"]) == 64
+
+
+def test_uncertainty_needs_a_calibrated_model(convert, mr, tmp_path):
+    write_volume(mr, tmp_path / "head.mha")
+    result = convert(tmp_path / "head.mha", "-o", tmp_path / "out", "--uncertainty")
+    assert result.exit_code == 2
+    assert "no calibration" in result.stderr
+    assert not (tmp_path / "out").exists()
 
 
 def test_one_mask_for_several_inputs_is_refused(convert, mr, tmp_path):

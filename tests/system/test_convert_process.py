@@ -74,7 +74,11 @@ def test_a_dicom_folder_is_one_case_on_its_own_grid(model, shared_data, tmp_path
     folder = shared_data / "phantom-mr-ct" / "t2-dicom"
     result = run(model, folder, "-o", tmp_path, "--preview")
     assert result.returncode == 0, result.stderr
-    assert sorted(path.name for path in tmp_path.iterdir()) == ["t2-dicom_preview.png", "t2-dicom_sct.nii.gz"]
+    assert sorted(path.name for path in tmp_path.iterdir()) == [
+        "t2-dicom_preview.png",
+        "t2-dicom_sct.json",
+        "t2-dicom_sct.nii.gz",
+    ]
     reader = sitk.ImageSeriesReader()
     reader.SetFileNames(reader.GetGDCMSeriesFileNames(str(folder)))
     mr, sct = reader.Execute(), sitk.ReadImage(str(tmp_path / "t2-dicom_sct.nii.gz"))

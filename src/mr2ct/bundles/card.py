@@ -96,3 +96,19 @@ def _metrics_table(metrics: dict[str, float]) -> str:
         return "Not measured."
     rows = [f"| {name} | {value:.4g} |" for name, value in metrics.items()]
     return "\n".join(["| metric | value |", "|---|---|", *rows])
+
+
+def with_section(card: str, title: str, text: str, *, before: str) -> str:
+    r"""The card with the section `title` put in or, where it is there, replaced; it stands before section `before`.
+
+    Example
+    -------
+    >>> with_section("# tiny\n\n## Use\n\nNever.\n", "Speed", "Fast.", before="Use")
+    '# tiny\n\n## Speed\n\nFast.\n\n## Use\n\nNever.\n'
+    """
+    head, *sections = card.split("\n## ")
+    kept = [section for section in sections if section.splitlines()[0].strip() != title]
+    place = next((n for n, section in enumerate(kept) if section.splitlines()[0].strip() == before), len(kept))
+    follows = place < len(kept)
+    kept.insert(place, f"{title}\n\n{text.strip()}\n" if follows else f"{title}\n\n{text.strip()}")
+    return "\n## ".join([head, *kept]).rstrip("\n") + "\n"

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from contextlib import suppress
 from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
@@ -18,6 +19,9 @@ if TYPE_CHECKING:
     from mr2ct.inference import Translation, Translator
     from mr2ct.inference.translator import StageProgress
     from mr2ct.inference.worklist import WorkItem
+    from mr2ct.trust.uncertainty import Uncertain
+    from mr2ct.trust.verdict import InputVerdict
+    from mr2ct.volume import Volume
 
 
 def convert(  # noqa: PLR0913, PLR0917 - the command's options
@@ -38,18 +42,32 @@ def convert(  # noqa: PLR0913, PLR0917 - the command's options
         str | None, typer.Option(help="Voxel size of PNG/JPG slices: 1, or 0.5,0.5,3 (columns, rows, slices).")
     ] = None,
     output_format: Annotated[str, typer.Option("--format", help="nii.gz, mha, nrrd or png.")] = "nii.gz",
-    force: Annotated[bool, typer.Option("--force", help="Convert also what looks like a CT.")] = False,
+    force: Annotated[bool, typer.Option("--force", help="Convert also what the input check refuses.")] = False,
+    uncertainty: Annotated[
+        bool, typer.Option("--uncertainty", help="Also write <input's name>_uncertainty: +/- HU around each voxel.")
+    ] = False,
     overwrite: Annotated[bool, typer.Option("--overwrite", help="Convert again what is done already.")] = False,
 ) -> None:
     """Turn MR files or DICOM folders into synthetic CTs in Hounsfield units.
 
-    The sCT has the grid of the MR. A folder tree is mirrored under OUT; finished sCTs are skipped; a case that fails
-    is reported and the others go on (exit code 1 at the end).
+    The sCT has the grid of the MR, and a JSON record beside it. An input that is not what the model was trained on is
+    refused (see `mr2ct check`). A folder tree is mirrored under OUT; finished sCTs are skipped; a case that fails is
+    reported and the others go on (exit code 1 at the end).
     """
     from mr2ct.bundles import find_bundle
     from mr2ct.inference.worklist import worklist
 
-    options = _Options(planes, device, mask, series, _millimetres(spacing_mm), force, preview, output_format == "png")
+    options = _Options(
+        planes=planes,
+        device=device,
+        mask=mask,
+        series=series,
+        spacing_mm=millimetres(spacing_mm),
+        force=force,
+        preview=preview,
+        pictures=output_format == "png",
+        uncertainty=uncertainty,
+    )
     items = worklist(inputs, out, output_format=output_format, pictures=spacing_mm is not None)
     if mask is not None and len(items) > 1:
         raise InputError("one mask for several inputs", got=f"{len(items)} inputs", expected="one input with --mask")
@@ -58,7 +76,10 @@ def convert(  # noqa: PLR0913, PLR0917 - the command's options
     if n_done:
         typer.echo(f"{n_done} of {len(items)} done already, skipped; --overwrite converts again")
     if todo:
-        failures = _convert_all(todo, _Converter(find_bundle(model), options))
+        bundle = find_bundle(model)
+        if uncertainty:
+            _require_calibrated(bundle)
+        failures = _convert_all(todo, _Converter(bundle, options))
         _summarise(len(todo), failures, n_done=n_done)
 
 
@@ -72,11 +93,19 @@ class _Options:
     force: bool
     preview: bool
     pictures: bool
+    uncertainty: bool
+
+
+@dataclass(frozen=True)
+class _Converted:
+    translation: Translation
+    verdict: InputVerdict
+    uncertain: Uncertain | None = None
 
 
 @dataclass(frozen=True)
 class _Converter:
-    """Converts one item; the network is loaded when the first input has turned out to be readable."""
+    """Converts one item; the network is loaded when the first input has turned out to be fit for it."""
 
     bundle: Bundle
     options: _Options
@@ -87,30 +116,126 @@ class _Converter:
 
         return Translator.from_bundle(self.bundle, device=self.options.device)
 
-    def __call__(self, item: WorkItem, progress: StageProgress) -> Translation:
-        from mr2ct.io import read_volume, write_volume
-        from mr2ct.io.images import write_pictures
+    @cached_property
+    def ensemble(self) -> tuple[Translator, ...]:
+        """The chosen model first, then those that its calibration was made with, as far as they are there."""
+        from mr2ct.bundles import find_bundle
+        from mr2ct.errors import BundleError
+        from mr2ct.inference import Translator
+
+        members = [self.translator]
+        for name in (self.bundle.description.calibration or {}).get("models", []):
+            # one model is enough for an interval, a wider one
+            with suppress(BundleError):
+                if name != self.bundle.description.name:
+                    members.append(Translator.from_bundle(find_bundle(name), device=self.options.device))
+        return tuple(members)
+
+    def __call__(self, item: WorkItem, progress: StageProgress) -> _Converted:
+        from mr2ct.io import read_volume
+        from mr2ct.trust.input_check import check_and_prepare
         from mr2ct.volume import Quantity
 
         chosen = self.options
         progress("reading", 0.0)
         mr = read_volume(item.source, series=chosen.series, spacing_mm=chosen.spacing_mm, force=chosen.force)
         mask = None if chosen.mask is None else read_volume(chosen.mask, quantity=Quantity.MASK)
-        translation = self.translator.translate(
-            mr, planes=chosen.planes, mask=mask, force=chosen.force, progress=progress
+        progress("checking", 0.0)
+        verdict, prepared = check_and_prepare(mr, self.bundle.description, mask=mask)
+        if not chosen.force:
+            _require_fit(verdict, self.bundle.description.name)
+        if chosen.uncertainty:
+            uncertain = self._uncertain(mr, mask, progress)
+            done = _Converted(uncertain.translation, verdict, uncertain)
+        else:
+            translation = self.translator.translate(
+                mr, planes=chosen.planes, mask=mask, force=chosen.force, progress=progress, prepared=prepared
+            )
+            done = _Converted(translation, verdict)
+        return self._written(item, mr, done, progress)
+
+    def _uncertain(self, mr: Volume, mask: Volume | None, progress: StageProgress) -> Uncertain:
+        from mr2ct.trust.uncertainty import predict_uncertainty
+
+        calibration, chosen = self.bundle.description.calibration or {}, self.options
+        return predict_uncertainty(
+            mr, self.ensemble, calibration, mask=mask, planes=chosen.planes, force=chosen.force, progress=progress
         )
+
+    def _written(self, item: WorkItem, mr: Volume, done: _Converted, progress: StageProgress) -> _Converted:
+        from mr2ct.io import write_volume
+        from mr2ct.io.images import write_pictures
+
         progress("writing", 0.0)
-        if chosen.preview:
+        if self.options.preview:
             from mr2ct.io.preview import write_preview
 
-            write_preview(item.preview, {"MR": mr, "sCT": translation.sct})
+            write_preview(item.preview, {"MR": mr, "sCT": done.translation.sct})
+        if done.uncertain is not None:
+            _write_map(item, done.uncertain.half_width_hu, pictures=self.options.pictures)
+        _write_record(item, done, forced=self.options.force)
         # last, because the sCT is what marks a case as done
-        write = write_pictures if chosen.pictures else write_volume
-        write(translation.sct, item.output)
-        return translation
+        write = write_pictures if self.options.pictures else write_volume
+        write(done.translation.sct, item.output)
+        return done
 
 
-def _convert_all(items: Sequence[WorkItem], converter: Callable[[WorkItem, StageProgress], Translation]) -> int:
+def _require_calibrated(bundle: Bundle) -> None:
+    if bundle.description.calibration is None:
+        raise InputError(
+            "the model holds no calibration, so its uncertainty is not known",
+            got=bundle.description.name,
+            expected="a model that was calibrated on held-out patients",
+            remedy="choose a shipped model, or leave --uncertainty away",
+        )
+
+
+def _require_fit(verdict: InputVerdict, model: str) -> None:
+    from mr2ct.trust.verdict import Verdict
+
+    if verdict.verdict is Verdict.REFUSE:
+        reasons = [finding.sentence for finding in verdict.findings if finding.severity is Verdict.REFUSE]
+        raise InputError(
+            f"not what {model} was trained on",
+            got=" ".join(reasons),
+            expected="an MR as in training",
+            remedy="`mr2ct check` says more; --force converts it all the same, and the record says so",
+        )
+
+
+def _write_map(item: WorkItem, half_width_hu: Volume, *, pictures: bool) -> None:
+    from mr2ct.io import write_volume
+    from mr2ct.io.images import write_pictures
+
+    (write_pictures if pictures else write_volume)(half_width_hu, item.uncertainty)
+
+
+def _write_record(item: WorkItem, done: _Converted, *, forced: bool) -> None:
+    """What was converted, by what, and what the check had said: JSON beside the sCT."""
+    import json
+
+    from mr2ct.io.atomic import atomic_file
+    from mr2ct.trust.verdict import Verdict
+
+    record = {
+        "input": str(item.source),
+        "output": item.output.name,
+        "input_check": {**done.verdict.to_json(), "forced": forced and done.verdict.verdict is Verdict.REFUSE},
+        "warnings": list(done.translation.warnings),
+        "seconds": {stage: round(seconds, 2) for stage, seconds in done.translation.seconds.items()},
+        **done.translation.record,
+    }
+    if done.uncertain is not None:
+        record["uncertainty"] = {
+            "interval": done.uncertain.interval,
+            "predicted_mae_hu": round(done.uncertain.predicted_mae_hu, 1),
+            "models": list(done.uncertain.members),
+        }
+    with atomic_file(item.record) as file:
+        file.write_text(json.dumps(record, indent=1) + "\n", encoding="utf-8")
+
+
+def _convert_all(items: Sequence[WorkItem], converter: Callable[[WorkItem, StageProgress], _Converted]) -> int:
     """Convert item by item and say how each went; the number of failures. A single item's error is raised."""
     from rich.console import Console
     from rich.progress import BarColumn, Progress, TextColumn, TimeElapsedColumn
@@ -136,11 +261,13 @@ def _convert_all(items: Sequence[WorkItem], converter: Callable[[WorkItem, Stage
     return failures
 
 
-def _report(item: WorkItem, translation: Translation) -> None:
-    seconds = sum(translation.seconds.values())
-    planes = f" ({', '.join(translation.planes)})" if translation.planes else ""
-    typer.echo(f"{item.output}: {seconds:.1f} s{planes}")
-    for warning in translation.warnings:
+def _report(item: WorkItem, done: _Converted) -> None:
+    seconds = sum(done.translation.seconds.values())
+    planes = f" ({', '.join(done.translation.planes)})" if done.translation.planes else ""
+    expected = "" if done.uncertain is None else f", expected MAE {done.uncertain.predicted_mae_hu:.0f} HU"
+    typer.echo(f"{item.output}: {seconds:.1f} s{planes}, input check: {done.verdict.verdict.value}{expected}")
+    sentences = [finding.sentence for finding in done.verdict.findings]
+    for warning in (*sentences, *done.translation.warnings):
         typer.echo(f"warning: {item.source}: {warning}", err=True)
 
 
@@ -160,7 +287,8 @@ def _summarise(n_tried: int, failures: int, *, n_done: int) -> None:
         raise typer.Exit(1)
 
 
-def _millimetres(words: str | None) -> tuple[float, ...] | None:
+def millimetres(words: str | None) -> tuple[float, ...] | None:
+    """Voxel sizes from the option's words: None, or three numbers above 0. Raises InputError where it is neither."""
     if words is None:
         return None
     try:

@@ -17,8 +17,8 @@ KEPT_MM = 4.0
 FADED_MM = 7.0
 """Around a mask that the user gave."""
 
-KEPT_ROUND_FOUND_MM = 16.0
-FADED_ROUND_FOUND_MM = 20.0
+KEPT_ROUND_FOUND_MM = 10.0
+FADED_ROUND_FOUND_MM = 13.0
 """Around an outline that was found in the MR."""
 
 Box = tuple[slice, slice, slice]

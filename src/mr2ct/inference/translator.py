@@ -6,6 +6,7 @@ import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -27,7 +28,7 @@ from mr2ct.inference.body_region import (
     bounding_box,
 )
 from mr2ct.inference.engine import Engine, TorchEngine
-from mr2ct.inference.planes import ALL_PLANES, choose_planes, fuse, predict_slices
+from mr2ct.inference.planes import ALL_PLANES, OnProgress, choose_planes, fuse, predict_slices
 from mr2ct.inference.tiling import sliding_window
 from mr2ct.io.checks import require_mask_fits, require_mr
 from mr2ct.preprocessing.pipeline import Pipeline, Prepared, undo_geometry
@@ -62,6 +63,29 @@ class Translation:
     seconds: Mapping[str, float]
     warnings: tuple[str, ...]
     record: Mapping[str, Any]
+
+
+@dataclass(frozen=True)
+class PreparedBody:
+    """An MR ready for a network, cut to the body with a margin.
+
+    Parameters
+    ----------
+    prepared : the whole image after preprocessing, with the outline.
+    mr_units : (i, j, k) network units in the box. weight : how much of the network's answer counts there, [0, 1].
+    box : where it was cut from `prepared`. original : the grid of the MR as it was given.
+    """
+
+    prepared: Prepared
+    mr_units: NDArray[Any]
+    weight: NDArray[np.float32]
+    box: Box
+    original: Geometry
+
+    @property
+    def outline(self) -> NDArray[np.bool_]:
+        """(i, j, k): inside the body, in the box."""
+        return np.asarray(self.prepared.mask.voxels[self.box] != 0)
 
 
 class Translator:
@@ -106,6 +130,7 @@ class Translator:
         mask: Volume | None = None,
         force: bool = False,
         progress: StageProgress | None = None,
+        prepared: Prepared | None = None,
     ) -> Translation:
         """Turn an MR volume into an sCT on its own grid.
 
@@ -114,32 +139,41 @@ class Translator:
         mr : any grid. mask : the body on the same grid; found in the MR where it is None.
         planes : "all", "axial", "coronal" or "sagittal"; a volume one voxel thick has only one.
         force : convert also what looks like a CT.
+        prepared : what this model's pipeline made of this very MR and mask, where the caller has it already.
 
         Raises
         ------
         InputError : not an MR, a constant image, no body in it, a plane that the model or the volume does not have.
         GeometryError : a mask of another grid. BundleError : the network gave numbers that are not finite.
         """
-        _require_convertible(mr, mask, force=force)
         clock, report = _Clock(), progress or _silent
         with clock.stage("preprocessing"):
             report("preprocessing", 0.0)
-            prepared = self.pipeline.apply(mr, mask=mask)
-            mr_units, weight, box = _cut_out(prepared, mask_was_given=mask is not None)
-        planes_run = self._planes_for(prepared.mr.geometry.shape, planes)
+            body = self.prepare(mr, mask=mask, force=force, prepared=prepared)
+        planes_run = self.planes_for(body, planes)
         with clock.stage("network"):
-            units = self._predict(mr_units, weight, planes_run, report)
+            answers = [
+                self.answer(body.mr_units, body.weight, plane, on_progress=partial(report, plane or "patches"))
+                for plane in planes_run or (None,)
+            ]
         with clock.stage("finishing"):
             report("finishing", 0.0)
-            sct_hu = air_outside(self.description.hu_scaling.to_hu(units), weight, air_hu=self.description.hu_range[0])
-            sct = self._on_input_grid(sct_hu, box, prepared, mr.geometry)
+            sct = self.compose(answers, body)
         report("finishing", 1.0)
-        left_out = [plane for plane in self.description.planes if planes == ALL_PLANES and plane not in planes_run]
-        warnings = _warnings(mr.geometry, left_out)
-        return Translation(sct, planes_run, clock.seconds, warnings, self._record(planes_run, prepared))
+        return self.translation(sct, body, planes_run, planes_wanted=planes, seconds=clock.seconds)
 
-    def _planes_for(self, shape: tuple[int, int, int], planes: str) -> tuple[str, ...]:
+    def prepare(
+        self, mr: Volume, *, mask: Volume | None = None, force: bool = False, prepared: Prepared | None = None
+    ) -> PreparedBody:
+        """The MR as the network sees it, cut to the body with a margin. Parameters and errors as in `translate`."""
+        _require_convertible(mr, mask, force=force)
+        done = self.pipeline.apply(mr, mask=mask) if prepared is None else prepared
+        return _cut_out(mr.geometry, done, mask_was_given=mask is not None)
+
+    def planes_for(self, body: PreparedBody, planes: str = ALL_PLANES) -> tuple[str, ...]:
+        """The planes that run where `planes` are wanted; none for a 3-D network. Raises InputError on a wrong one."""
         if self.description.dimensions == 2:
+            shape = body.prepared.mr.geometry.shape
             return choose_planes(shape, wanted=planes, trained=self.description.planes)
         if planes != ALL_PLANES:
             raise InputError(
@@ -147,44 +181,64 @@ class Translator:
             )
         return ()
 
-    def _predict(
-        self, mr: NDArray[Any], inside: NDArray[Any], planes: tuple[str, ...], report: StageProgress
+    def answer(
+        self, mr_units: NDArray[Any], inside: NDArray[Any], plane: str | None, *, on_progress: OnProgress | None = None
     ) -> NDArray[np.float32]:
-        if self.description.patch_size is not None:
-            units = sliding_window(
-                self.engine,
-                mr,
-                inside,
-                patch_size=self.description.patch_size,
-                on_progress=lambda share: report("patches", share),
-            )
+        """The network's answer in one plane, or in patches where `plane` is None: (i, j, k) in, network units out.
+
+        Raises
+        ------
+        BundleError : it gave numbers that are not finite.
+        """
+        size = self.description.patch_size
+        if plane is None and size is not None:
+            units = sliding_window(self.engine, mr_units, inside, patch_size=size, on_progress=on_progress)
         else:
-            units = fuse([self._predict_plane(mr, inside, plane, report) for plane in planes], method=self.fusion)
+            units = predict_slices(
+                self.engine,
+                mr_units,
+                inside,
+                plane=str(plane),
+                context_slices=self.description.context_slices,
+                on_progress=on_progress,
+            )
         if not np.isfinite(units).all():
             raise BundleError(
                 f"the model {self.description.name} gave numbers that are not finite", remedy="try precision fp32"
             )
         return units
 
-    def _predict_plane(
-        self, mr: NDArray[Any], inside: NDArray[Any], plane: str, report: StageProgress
-    ) -> NDArray[np.float32]:
-        return predict_slices(
-            self.engine,
-            mr,
-            inside,
-            plane=plane,
-            context_slices=self.description.context_slices,
-            on_progress=lambda share: report(plane, share),
+    def compose(self, answers: Sequence[NDArray[np.float32]], body: PreparedBody) -> Volume:
+        """The sCT on the MR's grid from the answers of all planes (network units), fused, with air outside the body."""
+        units = fuse(answers, method=self.fusion)
+        lowest = self.description.hu_range[0]
+        return self.on_input_grid(
+            air_outside(self.description.hu_scaling.to_hu(units), body.weight, air_hu=lowest), body, outside=lowest
         )
 
-    def _on_input_grid(self, sct_hu: NDArray[np.float32], box: Box, prepared: Prepared, original: Geometry) -> Volume:
-        cropped = Volume(sct_hu, _geometry_of(prepared.mr.geometry, box), Quantity.HU)
-        lowest, highest = self.description.hu_range
-        whole = resample_to(cropped, prepared.mr.geometry, outside=lowest)
-        back = undo_geometry(whole, prepared.record, original, outside=lowest)
-        rounded = np.rint(np.clip(back.voxels, lowest, highest)).astype(np.int16)
-        return Volume(rounded, original, Quantity.HU)
+    def on_input_grid(self, hu: NDArray[np.float32], body: PreparedBody, *, outside: float) -> Volume:
+        """HU values of the body's box (i, j, k) on the MR's own grid, int16, with `outside` beyond the box."""
+        cropped = Volume(hu, _geometry_of(body.prepared.mr.geometry, body.box), Quantity.HU)
+        whole = resample_to(cropped, body.prepared.mr.geometry, outside=outside)
+        back = undo_geometry(whole, body.prepared.record, body.original, outside=outside)
+        rounded = np.rint(np.clip(back.voxels, *self.description.hu_range)).astype(np.int16)
+        return Volume(rounded, body.original, Quantity.HU)
+
+    def translation(
+        self,
+        sct: Volume,
+        body: PreparedBody,
+        planes_run: tuple[str, ...],
+        *,
+        planes_wanted: str,
+        seconds: Mapping[str, float],
+    ) -> Translation:
+        """The sCT with its warnings and its record."""
+        left_out = [
+            plane for plane in self.description.planes if planes_wanted == ALL_PLANES and plane not in planes_run
+        ]
+        record = self._record(planes_run, body.prepared)
+        return Translation(sct, planes_run, seconds, _warnings(body.original, left_out), record)
 
     def _record(self, planes: tuple[str, ...], prepared: Prepared) -> dict[str, Any]:
         return {
@@ -248,13 +302,12 @@ def _require_convertible(mr: Volume, mask: Volume | None, *, force: bool) -> Non
         require_mask_fits(mask, mr)
 
 
-def _cut_out(prepared: Prepared, *, mask_was_given: bool) -> tuple[NDArray[Any], NDArray[np.float32], Box]:
-    """The prepared MR in the box of the body, the weight that the network's answer has there, and that box."""
+def _cut_out(original: Geometry, prepared: Prepared, *, mask_was_given: bool) -> PreparedBody:
     spacing_mm = prepared.mr.geometry.spacing_mm
     box = bounding_box(prepared.mask.voxels, spacing_mm, margin_mm=MARGIN_MM)
     kept_mm, faded_mm = (KEPT_MM, FADED_MM) if mask_was_given else (KEPT_ROUND_FOUND_MM, FADED_ROUND_FOUND_MM)
     weight = body_weight(prepared.mask.voxels[box], spacing_mm, kept_mm=kept_mm, faded_mm=faded_mm)
-    return prepared.mr.voxels[box], weight, box
+    return PreparedBody(prepared, prepared.mr.voxels[box], weight, box, original)
 
 
 def _geometry_of(geometry: Geometry, box: Box) -> Geometry:

@@ -19,7 +19,7 @@ FORMATS = {"nii.gz": ".nii.gz", "mha": ".mha", "nrrd": ".nrrd", "png": ""}
 NOT_MR = ("ct", "mask")
 """What is not an MR in the SynthRAD layout (`<case>/{mr,ct,mask}.*`): left out of a tree, unless given by name."""
 
-_MADE_BY_MR2CT = ("_sct", "_preview")
+_MADE_BY_MR2CT = ("_sct", "_preview", "_uncertainty")
 
 
 @dataclass(frozen=True)
@@ -38,7 +38,22 @@ class WorkItem:
     @property
     def preview(self) -> Path:
         """Where the preview goes: beside the sCT."""
-        return self.output.parent / f"{volume_name(self.output).removesuffix('_sct')}_preview.png"
+        return self.output.parent / f"{self._stem}_preview.png"
+
+    @property
+    def uncertainty(self) -> Path:
+        """Where the map of the uncertainty goes: beside the sCT, in its format."""
+        suffix = self.output.name.removeprefix(volume_name(self.output))
+        return self.output.parent / f"{self._stem}_uncertainty{suffix}"
+
+    @property
+    def record(self) -> Path:
+        """Where the record of the conversion goes: beside the sCT, JSON."""
+        return self.output.parent / f"{self._stem}_sct.json"
+
+    @property
+    def _stem(self) -> str:
+        return volume_name(self.output).removesuffix("_sct")
 
     @property
     def is_done(self) -> bool:

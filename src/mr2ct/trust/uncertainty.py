@@ -1,0 +1,174 @@
+"""How far each voxel of an sCT may be off: a map of half-widths in HU, and the MAE to expect of the case.
+
+The models answer for several views of the body; how the answers differ, and what lies around a voxel, says how its HU
+is distributed, and that says how wide an interval must be. See docs/explanation/uncertainty.md.
+"""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from functools import partial
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from mr2ct.geometry import PLANE_AXIS
+from mr2ct.inference.body_region import air_outside
+from mr2ct.inference.translator import PreparedBody, StageProgress, Translation, Translator
+from mr2ct.inference.views import VIEWS, view_answer
+from mr2ct.trust.calibration import Calibration, Variant
+from mr2ct.trust.uncertainty_features import Float32, in_plane_spacing_mm, slice_features
+from mr2ct.volume import Volume
+
+_PATCHES_ARE_SHOWN_AS = "axial"
+
+
+@dataclass(frozen=True)
+class Uncertain:
+    """An sCT with how far to trust it.
+
+    Parameters
+    ----------
+    sct : HU, int16, on the MR's grid: what the first model's `Translator.translate` gives, voxel for voxel.
+    half_width_hu : HU, int16, on the same grid: of the CT's voxels of each tissue (air, soft tissue, bone), the share
+        `interval` lies within sct - half_width to sct + half_width, over many patients.
+    predicted_mae_hu : the MAE inside the body that cases of this kind had.
+    members : the models that were asked. translation : the sCT with its record and warnings.
+    """
+
+    sct: Volume
+    half_width_hu: Volume
+    predicted_mae_hu: float
+    interval: float
+    members: tuple[str, ...]
+    translation: Translation
+
+
+def predict_uncertainty(
+    mr: Volume,
+    translators: Sequence[Translator],
+    calibration: Mapping[str, Any],
+    *,
+    mask: Volume | None = None,
+    planes: str = "all",
+    force: bool = False,
+    progress: StageProgress | None = None,
+) -> Uncertain:
+    """Convert an MR with the first translator, and say how far each voxel and the whole may be off.
+
+    Parameters
+    ----------
+    mr : MR on any grid; a slice or a volume.
+    translators : the model whose sCT it is, then others whose disagreement informs; those that the calibration was not
+        made with are left out. One is enough.
+    calibration : the key `calibration` of the first model's bundle.json.
+    mask, planes, force, progress : as in `Translator.translate`.
+
+    In a volume seen in three planes, a voxel's half-width is the mean of the planes' half-widths: the error of a mean
+    of answers is at most the mean of their errors.
+
+    Raises
+    ------
+    BundleError : no calibration, or one of other weights; and what `Translator.translate` raises.
+
+    Example
+    -------
+    >>> predict_uncertainty(mr, [translator], bundle.description.calibration).predicted_mae_hu  # doctest: +SKIP
+    84.1
+    """
+    started = time.perf_counter()
+    known = Calibration.from_record(calibration)
+    variant, members = known.choose(translators)
+    first = members[0]
+    body = first.prepare(mr, mask=mask, force=force)
+    planes_run = first.planes_for(body, planes)
+    plain, half_width_hu, expected_hu = [], np.zeros(body.weight.shape, np.float32), 0.0
+    for plane in planes_run or (None,):
+        answers = member_answers(members, body, plane, progress=progress)
+        plain.append(answers[0][0])
+        in_plane_hu, mean_error_hu = _plane_half_widths(variant, members, answers, body, plane)
+        half_width_hu += in_plane_hu / max(len(planes_run), 1)
+        expected_hu += mean_error_hu / max(len(planes_run), 1)
+    sct = first.compose(plain, body)
+    seconds = {"uncertainty": time.perf_counter() - started}
+    return Uncertain(
+        sct,
+        first.on_input_grid(half_width_hu, body, outside=variant.outside_half_width_hu),
+        max(variant.mae_offset + variant.mae_slope * expected_hu, 0.0),
+        known.interval,
+        tuple(member.description.name for member in members),
+        first.translation(sct, body, planes_run, planes_wanted=planes, seconds=seconds),
+    )
+
+
+def member_answers(
+    members: Sequence[Translator], body: PreparedBody, plane: str | None, *, progress: StageProgress | None = None
+) -> list[list[Float32]]:
+    """Every member's answer to every view, in `VIEWS`' order: (i, j, k) network units each."""
+    return [
+        [
+            view_answer(member, body, plane, view=view, on_progress=_reporting(progress, member, plane, view))
+            for view in VIEWS
+        ]
+        for member in members
+    ]
+
+
+def _reporting(
+    progress: StageProgress | None, member: Translator, plane: str | None, view: str
+) -> partial[None] | None:
+    return None if progress is None else partial(progress, f"{member.description.name}, {plane or 'patches'}, {view}")
+
+
+def slices_of(
+    members: Sequence[Translator], answers: Sequence[Sequence[Float32]], body: PreparedBody, plane: str | None
+) -> Iterator[tuple[tuple[int | slice, ...], Float32, Float32]]:
+    """Slice by slice where the body is: index into (i, j, k), features (rows, columns, features), and sCT in HU.
+
+    `answers` are those of `member_answers`; the sCT is the first member's answer to the plain view, with air outside.
+    """
+    shown_as = plane or _PATCHES_ARE_SHOWN_AS
+    axis = PLANE_AXIS[shown_as]
+    spacing_mm = in_plane_spacing_mm(body.prepared.mr.geometry.spacing_mm, shown_as)
+    others = tuple(other for other in range(3) if other != axis)
+    for number in np.flatnonzero(body.weight.any(axis=others)):
+        at = tuple(int(number) if other == axis else slice(None) for other in range(3))
+        answers_hu = np.stack(
+            [
+                np.stack([_hu(member, units[at], body.weight[at]) for units in of_member])
+                for member, of_member in zip(members, answers, strict=True)
+            ]
+        )
+        features = slice_features(
+            answers_hu, np.asarray(body.mr_units[at]), body.outline[at], spacing_mm=spacing_mm, plane=shown_as
+        )
+        yield at, features, answers_hu[0, 0]
+
+
+def _hu(member: Translator, units: Float32, weight: Float32) -> Float32:
+    scaling = member.description.hu_scaling
+    return air_outside(scaling.to_hu(units), weight, air_hu=scaling.lowest_hu)
+
+
+def _plane_half_widths(
+    variant: Variant,
+    members: Sequence[Translator],
+    answers: Sequence[Sequence[Float32]],
+    body: PreparedBody,
+    plane: str | None,
+) -> tuple[Float32, float]:
+    """Half-widths in the body's box, and the mean expected error inside the outline, from one plane's answers."""
+    outside_hu = np.float32(variant.outside_half_width_hu)
+    half_width_hu = np.full(body.weight.shape, outside_hu)
+    total_error, n_inside = 0.0, 0
+    for at, features, sct_hu in slices_of(members, answers, body, plane):
+        weight = body.weight[at]
+        asked: NDArray[np.bool_] = weight > 0
+        half, error = variant.half_widths_hu(features[asked], sct_hu[asked])
+        half_width_hu[at][asked] = air_outside(half, weight[asked], air_hu=float(outside_hu))
+        inside = body.outline[at][asked]
+        total_error, n_inside = total_error + float(error[inside].sum()), n_inside + int(np.count_nonzero(inside))
+    return half_width_hu, total_error / max(n_inside, 1)

@@ -1,0 +1,107 @@
+"""`mr2ct convert --uncertainty`, whole: the map beside the sCT, the expected MAE in the record, the sCT unchanged."""
+
+from __future__ import annotations
+
+import json
+
+import numpy as np
+import pytest
+import torch
+from typer.testing import CliRunner
+
+from mr2ct.bundles import BundleDescription, load_bundle, write_bundle
+from mr2ct.cli.main import app
+from mr2ct.geometry import Geometry
+from mr2ct.inference import Translator
+from mr2ct.io import read_volume, write_volume
+from mr2ct.models import build_network
+from mr2ct.preprocessing.pipeline import default_pipeline
+from mr2ct.trust.calibration import Calibration, Variant
+from mr2ct.trust.hu_distribution import N_BINS
+from mr2ct.trust.levels import Levels
+from mr2ct.trust.small_network import SmallNetwork
+from mr2ct.trust.uncertainty_features import FEATURES
+from mr2ct.volume import Quantity, Volume
+
+
+def variant(translator):
+    """A calibration with made-up numbers."""
+    rng = np.random.default_rng(0)
+    weights = rng.normal(0, 0.3, (len(FEATURES), N_BINS)).astype(np.float32)
+    zeros, ones = np.zeros(len(FEATURES), np.float32), np.ones(len(FEATURES), np.float32)
+    network = SmallNetwork(zeros, ones, (weights,), (np.zeros(N_BINS, np.float32),))
+    member = (translator.description.name, translator.description.weights_sha256)
+    return Variant((member,), network, Levels((1.0, 1.0, 1.0), (0.9, 0.9, 0.9)), 25.0)
+
+
+@pytest.fixture(scope="module")
+def model(tmp_path_factory):
+    """The folder of a bundle with a tiny untrained network and a calibration."""
+    torch.manual_seed(1)
+    arguments = {"widths": [2, 4]}
+    network = build_network("attention_unet", arguments)
+    description = BundleDescription(
+        format_version=1,
+        name="tiny",
+        method="supervised",
+        network={"name": "attention_unet", "arguments": arguments},
+        preprocessing=default_pipeline().to_record(),
+        hu_range=(-1024, 3071),
+        spacing_mm=(1, 1, 1),
+        planes=("axial", "coronal", "sagittal"),
+        context_slices=1,
+        training_data="none",
+        licence="MIT",
+        metrics={},
+    )
+    folder = tmp_path_factory.mktemp("models") / "tiny"
+    bundle = write_bundle(folder, state=network.state_dict(), description=description, card="# tiny")
+    record = Calibration((variant(Translator.from_bundle(bundle, device="cpu")),)).to_record()
+    described = json.loads((folder / "bundle.json").read_text(encoding="utf-8")) | {"calibration": record}
+    (folder / "bundle.json").write_text(json.dumps(described), encoding="utf-8")
+    return folder
+
+
+@pytest.fixture
+def mr_path(tmp_path):
+    grids = np.meshgrid(*(np.linspace(-1, 1, n) for n in (26, 24, 1)), indexing="ij")
+    voxels = np.where(grids[0] ** 2 + grids[1] ** 2 < 0.5, 300 + 90 * grids[0], 5) + 3 * np.cos(9 * grids[1])
+    mr = Volume(voxels.astype(np.float32), Geometry((26, 24, 1), np.diag([-1.5, 1.5, 2, 1])), Quantity.MR)
+    write_volume(mr, tmp_path / "head.nii.gz")
+    return tmp_path / "head.nii.gz"
+
+
+def run(*arguments):
+    result = CliRunner().invoke(app, ["convert", *map(str, arguments), "--device", "cpu"])
+    assert result.exit_code == 0, result.output
+    return result.stdout
+
+
+def test_the_map_lies_beside_an_unchanged_sct(model, mr_path, tmp_path):
+    said = run(mr_path, "-o", tmp_path / "with", "--model", model, "--uncertainty")
+    run(mr_path, "-o", tmp_path / "without", "--model", model)
+    scts = [read_volume(tmp_path / out / "head_sct.nii.gz", quantity=Quantity.HU) for out in ("with", "without")]
+    np.testing.assert_array_equal(scts[0].voxels, scts[1].voxels)
+    half_width = read_volume(tmp_path / "with" / "head_uncertainty.nii.gz", quantity=Quantity.HU)
+    assert half_width.geometry == scts[0].geometry
+    assert half_width.voxels.min() >= 0
+    assert half_width.voxels.max() > 25
+    record = json.loads((tmp_path / "with" / "head_sct.json").read_text(encoding="utf-8"))
+    assert record["uncertainty"]["interval"] == 0.9
+    assert f"{record['uncertainty']['predicted_mae_hu']:.0f} HU" in said
+    assert not (tmp_path / "without" / "head_uncertainty.nii.gz").exists()
+
+
+def test_a_calibration_of_other_weights_is_refused(model, mr_path, tmp_path):
+    bundle = load_bundle(model)
+    described = bundle.description.model_dump(mode="json")
+    described["calibration"]["variants"][0]["members"][0]["weights_sha256"] = "0" * 64
+    (tmp_path / "other").mkdir()
+    for file in model.iterdir():
+        (tmp_path / "other" / file.name).write_bytes(file.read_bytes())
+    (tmp_path / "other" / "bundle.json").write_text(json.dumps(described), encoding="utf-8")
+    result = CliRunner().invoke(
+        app, ["convert", str(mr_path), "-o", str(tmp_path / "out"), "--model", str(tmp_path / "other"), "--uncertainty"]
+    )
+    assert result.exit_code == 2
+    assert "calibration is of another model" in result.stderr
