@@ -5,7 +5,8 @@
 DATA is in SynthRAD layout (single slices), the split that of the training. Without BUNDLE folders, all shipped bundles
 are calibrated, each with the companions' answers beside its own, and alone. Training and validation patients are
 learnt from; test patients only measure, at the end, by the function that users call. Written: `calibration` in
-bundle.json, the section "How sure it is" of MODEL_CARD.md, and docs/images/reliability-NAME.png. Other keys stay as they are.
+bundle.json, the section "How sure it is" of MODEL_CARD.md, and docs/images/reliability-NAME.png. Other keys stay as
+they are.
 """
 
 from __future__ import annotations

@@ -41,7 +41,7 @@ def own_zoo(tmp_path, monkeypatch):
 def test_the_list(own_zoo, options):
     result = runner.invoke(app, ["models", *options])
     assert result.exit_code == 0, result.output
-    for words in ("brain-one", "brain-two", "supervised", "axial, coronal, sagittal", "CC BY-NC 4.0", "83"):
+    for words in ("brain-one", "brain-two", "supervised", "axial", "all", "CC BY-NC 4.0", "83"):
         assert words in result.stdout
 
 

@@ -15,7 +15,9 @@ def test_an_unknown_network_names_the_nearest():
 
 
 def test_a_name_like_no_other_lists_them_all():
-    with pytest.raises(Mr2ctError, match="expected attention_unet, multiscale_attention, pix2pix_unet, resnet, patchgan$"):
+    with pytest.raises(
+        Mr2ctError, match="expected attention_unet, multiscale_attention, pix2pix_unet, resnet, patchgan$"
+    ):
         build_network("zzz", {})
 
 

@@ -35,7 +35,9 @@ def test_outline_distance_is_a_plain_search(head):
     pair = pair_images(*volumes(mr, moved(ct, shift=(0, 6))))
 
     def rim(body):
-        return np.argwhere(body & ~ndimage.binary_erosion(body, ndimage.generate_binary_structure(2, 1), border_value=1))
+        return np.argwhere(
+            body & ~ndimage.binary_erosion(body, ndimage.generate_binary_structure(2, 1), border_value=1)
+        )
 
     of_mr, of_ct = rim(pair.mr_body).astype(float), rim(pair.ct_body).astype(float)
     plain = np.median(np.sqrt(((of_mr[:, None] - of_ct[None]) ** 2).sum(axis=2).min(axis=1)))

@@ -54,30 +54,27 @@ def convert(  # noqa: PLR0913, PLR0917 - the command's options
     refused (see `mr2ct check`). A folder tree is mirrored under OUT; finished sCTs are skipped; a case that fails is
     reported and the others go on (exit code 1 at the end).
     """
-    from mr2ct.bundles import find_bundle
     from mr2ct.inference.worklist import worklist
 
-    options = _Options(
-        planes=planes,
-        device=device,
-        mask=mask,
-        series=series,
-        spacing_mm=millimetres(spacing_mm),
-        force=force,
-        preview=preview,
-        pictures=output_format == "png",
-        uncertainty=uncertainty,
-    )
+    pictures = output_format == "png"
+    sizes = millimetres(spacing_mm)
+    options = _Options(planes, device, mask, series, sizes, force, preview, pictures, uncertainty)
     items = worklist(inputs, out, output_format=output_format, pictures=spacing_mm is not None)
     if mask is not None and len(items) > 1:
         raise InputError("one mask for several inputs", got=f"{len(items)} inputs", expected="one input with --mask")
+    _convert_unless_done(items, model, options, overwrite=overwrite)
+
+
+def _convert_unless_done(items: Sequence[WorkItem], model: str, options: _Options, *, overwrite: bool) -> None:
+    from mr2ct.bundles import find_bundle
+
     todo = [item for item in items if overwrite or not item.is_done]
     n_done = len(items) - len(todo)
     if n_done:
         typer.echo(f"{n_done} of {len(items)} done already, skipped; --overwrite converts again")
     if todo:
         bundle = find_bundle(model)
-        if uncertainty:
+        if options.uncertainty:
             _require_calibrated(bundle)
         failures = _convert_all(todo, _Converter(bundle, options))
         _summarise(len(todo), failures, n_done=n_done)

@@ -14,7 +14,7 @@ from mr2ct.trust.calibration import INTERVAL, Variant
 from mr2ct.trust.hu_distribution import N_BINS, Float32, bin_of, expected_error_hu
 from mr2ct.trust.levels import CalibrationVoxels, find_levels
 from mr2ct.trust.small_network import SmallNetwork, fit_network
-from mr2ct.trust.uncertainty import slices_of
+from mr2ct.trust.uncertainty import near_body, slices_of
 from mr2ct.volume import Volume
 
 _SHARE = 0.1
@@ -76,16 +76,16 @@ def draw_case(
     """Draw a tenth of the voxels of a case in one plane; `answers` are those of `member_answers`."""
     features, sct_hu, ct_hu, inside, outline = [], [], [], [], []
     errors = [np.zeros(0, np.float32)]
-    for at, of_slice, sct_slice in slices_of(members, answers, body, plane):
+    for at, near, of_slice, sct_slice in slices_of(members, answers, body, plane):
         ct_slice, mask = truth.ct_hu[at], truth.mask[at]
         errors.append(np.abs(sct_slice - ct_slice)[mask])
-        drawn = (rng.random(mask.shape) < _SHARE) & (mask | body.outline[at])
+        drawn = (rng.random(mask.shape) < _SHARE) & near & (mask | body.outline[at])
         features.append(of_slice[drawn])
         sct_hu.append(sct_slice[drawn])
         ct_hu.append(ct_slice[drawn])
         inside.append(mask[drawn])
         outline.append(body.outline[at][drawn])
-    far = (body.weight == 0) & (rng.random(body.weight.shape) < _SHARE)
+    far = ~near_body(body) & (rng.random(body.weight.shape) < _SHARE)
     lowest = members[0].description.hu_range[0]
     return DrawnCase(
         truth.patient,

@@ -57,7 +57,8 @@ class Levels:
         """Half-widths about the sCT: (voxels, bins) and (voxels,) to (voxels,)."""
         weighted = reweighted(probabilities, self.tissue_weights)
         logits = tissue_shares(weighted) @ np.asarray([_logit(share) for share in self.shares], dtype=np.float32)
-        return half_widths_hu(weighted, sct_hu, 1 / (1 + np.exp(-logits)))
+        share = (1 / (1 + np.exp(-logits))).astype(np.float32)
+        return half_widths_hu(weighted, sct_hu, share)
 
 
 @dataclass(frozen=True)

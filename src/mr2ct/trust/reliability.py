@@ -223,9 +223,7 @@ def _draw_needed(axes: Axes, cases: Sequence[CaseReliability], interval: float) 
         axes.plot(stated[many], needed[many], "o-", color=_COLOURS[tissue], label=f"truly {tissue.value}", markersize=4)
     axes.plot([8, 3000], [8, 3000], "k:", linewidth=1)
     axes.set(xscale="log", yscale="log", xlabel="stated half-width [HU]")
-    axes.set(
-        ylabel=f"{interval:.0%} of the voxels have an |error| below [HU]", title="Stated and needed half-widths"
-    )
+    axes.set(ylabel=f"{interval:.0%} of the voxels have an |error| below [HU]", title="Stated and needed half-widths")
     axes.legend(fontsize=8)
 
 

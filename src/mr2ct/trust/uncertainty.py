@@ -25,6 +25,10 @@ from mr2ct.volume import Volume
 
 _PATCHES_ARE_SHOWN_AS = "axial"
 
+REACH_MM = 20.0
+"""How far round the outline half-widths are worked out voxel by voxel: an outline found in an MR misses dark tissue,
+and where the sCT is air already, tissue may be."""
+
 
 @dataclass(frozen=True)
 class Uncertain:
@@ -123,10 +127,19 @@ def _reporting(
     return None if progress is None else partial(progress, f"{member.description.name}, {plane or 'patches'}, {view}")
 
 
+def near_body(body: PreparedBody) -> NDArray[np.bool_]:
+    """(i, j, k) of the body's box: in the outline or within `REACH_MM` of it."""
+    from scipy import ndimage
+
+    spacing_mm = body.prepared.mr.geometry.spacing_mm
+    return np.asarray(ndimage.distance_transform_edt(~body.outline, sampling=spacing_mm) <= REACH_MM)
+
+
 def slices_of(
     members: Sequence[Translator], answers: Sequence[Sequence[Float32]], body: PreparedBody, plane: str | None
-) -> Iterator[tuple[tuple[int | slice, ...], Float32, Float32]]:
-    """Slice by slice where the body is: index into (i, j, k), features (rows, columns, features), and sCT in HU.
+) -> Iterator[tuple[tuple[int | slice, ...], NDArray[np.bool_], Float32, Float32]]:
+    """Slice by slice where the body is near: the slice's index into (i, j, k), where the body is near in it, features
+    (rows, columns, features), and the sCT in HU.
 
     `answers` are those of `member_answers`; the sCT is the first member's answer to the plain view, with air outside.
     """
@@ -134,7 +147,8 @@ def slices_of(
     axis = PLANE_AXIS[shown_as]
     spacing_mm = in_plane_spacing_mm(body.prepared.mr.geometry.spacing_mm, shown_as)
     others = tuple(other for other in range(3) if other != axis)
-    for number in np.flatnonzero(body.weight.any(axis=others)):
+    near = near_body(body)
+    for number in np.flatnonzero(near.any(axis=others)):
         at = tuple(int(number) if other == axis else slice(None) for other in range(3))
         answers_hu = np.stack(
             [
@@ -145,7 +159,7 @@ def slices_of(
         features = slice_features(
             answers_hu, np.asarray(body.mr_units[at]), body.outline[at], spacing_mm=spacing_mm, plane=shown_as
         )
-        yield at, features, answers_hu[0, 0]
+        yield at, near[at], features, answers_hu[0, 0]
 
 
 def _hu(member: Translator, units: Float32, weight: Float32) -> Float32:
@@ -164,11 +178,9 @@ def _plane_half_widths(
     outside_hu = np.float32(variant.outside_half_width_hu)
     half_width_hu = np.full(body.weight.shape, outside_hu)
     total_error, n_inside = 0.0, 0
-    for at, features, sct_hu in slices_of(members, answers, body, plane):
-        weight = body.weight[at]
-        asked: NDArray[np.bool_] = weight > 0
+    for at, asked, features, sct_hu in slices_of(members, answers, body, plane):
         half, error = variant.half_widths_hu(features[asked], sct_hu[asked])
-        half_width_hu[at][asked] = air_outside(half, weight[asked], air_hu=float(outside_hu))
+        half_width_hu[at][asked] = half
         inside = body.outline[at][asked]
         total_error, n_inside = total_error + float(error[inside].sum()), n_inside + int(np.count_nonzero(inside))
     return half_width_hu, total_error / max(n_inside, 1)
