@@ -14,7 +14,7 @@ from mr2ct.inference import Translator
 from mr2ct.trust.calibration import Calibration
 from mr2ct.trust.calibration_fit import DrawnCase, Truth, draw_case, fit_variant, truth_of
 from mr2ct.trust.reliability import case_reliability, reliability_summary
-from mr2ct.trust.uncertainty import member_answers, predict_uncertainty
+from mr2ct.trust.uncertainty import member_answers, near_body, predict_uncertainty
 from mr2ct.trust.uncertainty_card import uncertainty_section
 from mr2ct.trust.uncertainty_features import FEATURES
 from mr2ct.volume import Quantity, Volume
@@ -126,6 +126,15 @@ def test_far_outside_the_body_the_half_width_is_that_of_air(models, record):
     mr = head((90, 36, 34))
     found = predict_uncertainty(mr, models, record).half_width_hu.voxels
     assert found[0, 0, 0] == round(record["variants"][0]["outside_half_width_hu"])
+
+
+def test_where_the_sct_is_air_already_half_widths_are_still_worked_out(models, record):
+    mr = head((90, 80, 1))
+    body = models[0].prepare(mr)
+    ring = near_body(body) & (body.weight == 0)
+    assert ring.any()
+    found = predict_uncertainty(mr, models, record).half_width_hu.voxels[body.box][ring]
+    assert (found != round(record["variants"][0]["outside_half_width_hu"])).mean() > 0.9
 
 
 def test_one_model_is_enough_and_strangers_are_left_out(models, record):

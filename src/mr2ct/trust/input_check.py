@@ -8,11 +8,15 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 
+import numpy as np
+from numpy.typing import NDArray
+
 from mr2ct.bundles.description import BundleDescription
 from mr2ct.errors import InputError
 from mr2ct.preprocessing.pipeline import Pipeline, Prepared
 from mr2ct.trust.image_kind import kind_findings
 from mr2ct.trust.input_reference import InputReference, joined
+from mr2ct.trust.orientation_check import Pose
 from mr2ct.trust.slice_picture import square_picture
 from mr2ct.trust.slice_view import SliceView, single_plane, slice_views
 from mr2ct.trust.verdict import Finding, InputVerdict, Verdict
@@ -104,8 +108,9 @@ def check_and_prepare(
     if not views:
         words = "The image is too small to be compared: its slices are strips."
         return InputVerdict.of([*findings, Finding(Verdict.WARN, "crop", words)]), prepared
-    findings += orientation_findings(views, reference)
-    findings += likeness_findings(views, reference, is_volume=single_plane(prepared.mr.geometry.shape) is None)
+    is_volume = single_plane(prepared.mr.geometry.shape) is None
+    findings += orientation_findings(views, reference, upended=_upended_views(prepared, reference) if is_volume else {})
+    findings += likeness_findings(views, reference, is_volume=is_volume)
     return InputVerdict.of(findings), prepared
 
 
@@ -116,7 +121,6 @@ def grid_findings(volume: Volume) -> list[Finding]:
     -------
     >>> from mr2ct.geometry import Geometry
     >>> from mr2ct.volume import Quantity
-    >>> import numpy as np
     >>> thick = Volume(np.zeros((9, 9, 9)), Geometry((9, 9, 9), np.diag([1.0, 1.0, 6.0, 1.0])), Quantity.MR)
     >>> grid_findings(thick)[0].code
     'resolution'
@@ -143,15 +147,32 @@ Views = Mapping[str, tuple[SliceView, ...]]
 """By plane, neighbouring slices."""
 
 
-def orientation_findings(views: Views, reference: InputReference) -> list[Finding]:
-    """A finding where the image looks more like a head with its axes turned about than as its header says."""
-    pictures = {plane: square_picture(ones[len(ones) // 2]) for plane, ones in views.items()}
-    pose, margin = reference.orientation.best_poses(pictures)
+def orientation_findings(views: Views, reference: InputReference, *, upended: Views) -> list[Finding]:
+    """A finding where the image looks more like a head with its axes turned about than as its header says.
+
+    `upended` are the views of the same volume stood on its head, none of a single slice: which part of a volume is the
+    head, and so what the views show, depends on where up is.
+    """
+    pose, margin = reference.orientation.best_poses(_middle_pictures(views))
+    if upended:
+        other_way = reference.orientation.best_poses(_middle_pictures(upended))[1]
+        if margin < 0 < other_way:
+            pose, margin = Pose((0, 1, 2), (False, False, True)), margin - other_way
     if margin >= reference.levels["margin_warn"]:
         return []
     severity = Verdict.REFUSE if margin < reference.levels["margin_refuse"] else Verdict.WARN
     sentence = f"The header's orientation looks wrong: the head seems to lie {pose.words}."
     return [Finding(severity, "orientation", sentence, margin, f"at least {reference.levels['margin_warn']:.2f}")]
+
+
+def _middle_pictures(views: Views) -> dict[str, NDArray[np.float32]]:
+    return {plane: square_picture(ones[len(ones) // 2]) for plane, ones in views.items()}
+
+
+def _upended_views(prepared: Prepared, reference: InputReference) -> Views:
+    turned = [volume.with_voxels(volume.voxels[:, :, ::-1]) for volume in (prepared.mr, prepared.mask)]
+    upended = Prepared(turned[0], None, turned[1], prepared.record)
+    return slice_views(upended, axial_depth_mm=reference.axial_depth_mm, height_mm=reference.height_mm)
 
 
 def likeness_findings(views: Views, reference: InputReference, *, is_volume: bool) -> list[Finding]:
