@@ -5,7 +5,7 @@
 DATA is in SynthRAD layout (single slices), the split that of the training. Without BUNDLE folders, all shipped bundles
 are calibrated, each with the companions' answers beside its own, and alone. Training and validation patients are
 learnt from; test patients only measure, at the end, by the function that users call. Written: `calibration` in
-bundle.json, the section "How sure it is" of MODEL_CARD.md, and docs/images/reliability-NAME.png. Other keys stay as
+bundle.json, the section "How sure it is" of MODEL_CARD.md, and the picture in it, reliability.png. Other keys stay as
 they are.
 """
 
@@ -37,7 +37,7 @@ from mr2ct.trust.reliability import (
     write_reliability_picture,
 )
 from mr2ct.trust.uncertainty import member_answers, predict_uncertainty
-from mr2ct.trust.uncertainty_card import CARD_TITLE, uncertainty_section
+from mr2ct.trust.uncertainty_card import CARD_TITLE, RELIABILITY_FILE, uncertainty_section
 from mr2ct.volume import Volume
 
 ROOT = Path(__file__).parents[1]
@@ -125,7 +125,7 @@ def finish(
     record["measured"] = measured
     write_reliability_picture(
         found,
-        ROOT / f"docs/images/reliability-{name}.png",
+        folder / RELIABILITY_FILE,
         interval=INTERVAL,
         title=f"{name} on {measured['with_companions']['patients']} held-out patients",
     )

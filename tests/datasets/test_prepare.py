@@ -17,6 +17,7 @@ from mr2ct.datasets.case_images import Reading
 from mr2ct.datasets.cases import PairedCase, find_synthrad, find_unpaired
 from mr2ct.datasets.pictures import find_pictures
 from mr2ct.datasets.prepare import Outcome, prepare
+from mr2ct.datasets.processes import in_processes
 from mr2ct.datasets.store import CaseStore, finished_cases
 from mr2ct.errors import DataSetError, DiskSpaceError
 from mr2ct.geometry import Geometry
@@ -108,7 +109,7 @@ def _die(case: PairedCase) -> Outcome:
 
 def test_a_process_that_dies_is_the_failure_of_its_case_alone():
     cases = [PairedCase(name, name, "", Path(name), Path(name)) for name in "abc"]
-    outcomes = {o.case: o.reason for o in prepare_module._in_processes(_die, cases, 1)}
+    outcomes = {o.case: o.reason for o in in_processes(_die, cases, jobs=2, died=prepare_module._died)}
     assert outcomes["a"] is None
     assert outcomes["c"] is None
     assert "memory" in str(outcomes["b"])

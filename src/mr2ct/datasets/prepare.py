@@ -7,13 +7,7 @@ was half-written is removed, and a case that fails is reported at the end while 
 from __future__ import annotations
 
 import fcntl
-import multiprocessing
-import os
-import signal
-import threading
-from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
-from concurrent.futures import Future, ProcessPoolExecutor, as_completed
-from concurrent.futures.process import BrokenProcessPool
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from functools import partial
@@ -22,6 +16,7 @@ from typing import Any
 
 from mr2ct.datasets.case_images import Reading, read_ct, read_mr, read_paired
 from mr2ct.datasets.cases import PairedCase, UnpairedCase
+from mr2ct.datasets.processes import in_processes
 from mr2ct.datasets.store import (
     CaseInfo,
     CaseStore,
@@ -95,7 +90,7 @@ def prepare(
         todo = [case for name, case in wanted.items() if name not in finished]
         work = partial(_prepare_one, record=pipeline.to_record(), root=Path(root), reading=reading)
         outcomes = []
-        for outcome in map(work, todo) if jobs <= 1 else _in_processes(work, todo, jobs):
+        for outcome in in_processes(work, todo, jobs=jobs, died=_died):
             outcomes.append(outcome)
             if report is not None:
                 report(outcome)
@@ -189,46 +184,5 @@ def _info(case: Case, geometry: Geometry, record: Mapping[str, Any]) -> CaseInfo
     return CaseInfo(case.case, case.patient, case.centre, case.source, geometry.shape, geometry.affine.tolist(), record)
 
 
-def _in_processes(work: Callable[[Case], Outcome], todo: Sequence[Case], jobs: int) -> Iterator[Outcome]:
-    """Outcomes as they come. Cases whose process died are tried again, each alone, so that the guilty one is known."""
-    suspects = []
-    with _workers(min(jobs, len(todo) or 1), sharing=jobs) as pool:
-        futures: dict[Future[Outcome], Case] = {pool.submit(work, case): case for case in todo}
-        for future in as_completed(futures):
-            try:
-                yield future.result()
-            except BrokenProcessPool:
-                suspects.append(futures[future])
-    for case in suspects:
-        with _workers(1, sharing=1) as pool:
-            try:
-                yield pool.submit(work, case).result()
-            except BrokenProcessPool:
-                yield Outcome(case.case, "its process died, as it does when memory runs out")
-
-
-@contextmanager
-def _workers(count: int, *, sharing: int) -> Iterator[ProcessPoolExecutor]:
-    # spawn: forking a process in which SimpleITK's threads run can deadlock
-    pool = ProcessPoolExecutor(
-        count, mp_context=multiprocessing.get_context("spawn"), initializer=_start_worker, initargs=(sharing,)
-    )
-    try:
-        yield pool
-    finally:
-        pool.shutdown(wait=True, cancel_futures=True)
-
-
-def _start_worker(sharing: int) -> None:
-    signal.signal(signal.SIGINT, signal.SIG_IGN)
-    threads = max(1, (os.cpu_count() or 1) // sharing)
-    os.environ.setdefault("ITK_GLOBAL_DEFAULT_NUMBER_OF_THREADS", str(threads))
-    threading.Thread(target=_end_with_parent, daemon=True).start()
-
-
-def _end_with_parent() -> None:
-    # a killed parent cannot tell its workers, and they would wait for work for ever
-    parent = multiprocessing.parent_process()
-    if parent is not None:
-        parent.join()
-        os._exit(1)
+def _died(case: Case) -> Outcome:
+    return Outcome(case.case, "its process died, as it does when memory runs out")

@@ -6,6 +6,8 @@ from collections.abc import Mapping
 from typing import Any
 
 CARD_TITLE = "How sure it is"
+RELIABILITY_FILE = "reliability.png"
+"""The picture beside the card."""
 
 _COLUMNS = ("all", "air", "soft tissue", "bone")
 
@@ -42,6 +44,8 @@ def uncertainty_section(calibration: Mapping[str, Any]) -> str:
         f"Mean half-width in HU: {widths}. Predicted and true MAE of a case correlate with "
         f"{_number(agreement['pearson_cases'])} (cases) and {_number(agreement['pearson_patients'])} (patients); they "
         f"differ by {agreement['mean_absolute_difference_hu']:.1f} HU on average.",
+        "",
+        f"![Stated and needed half-widths, coverage, predicted and true MAE]({RELIABILITY_FILE})",
     ]
     return "\n".join(lines)
 
