@@ -98,12 +98,11 @@ def space_to_channels(images: Tensor, factor: int) -> Tensor:
     >>> space_to_channels(torch.zeros(1, 1, 4, 6), 2).shape
     torch.Size([1, 4, 2, 3])
     """
-    axes = range(2, images.dim())
-    split = images.unflatten(2, (-1, factor))
-    for axis in list(axes)[1:]:
-        split = split.unflatten(2 * axis - 2, (-1, factor))
-    coarse, fine = [2 * axis - 2 for axis in axes], [2 * axis - 1 for axis in axes]
-    return split.permute(0, 1, *fine, *coarse).flatten(1, len(fine) + 1)
+    dims = images.dim() - 2
+    pairs = [size for length in images.shape[2:] for size in (length // factor, factor)]
+    split = images.reshape(images.shape[0], images.shape[1], *pairs)
+    coarse, fine = [2 + 2 * axis for axis in range(dims)], [3 + 2 * axis for axis in range(dims)]
+    return split.permute(0, 1, *fine, *coarse).flatten(1, 1 + dims)
 
 
 def channels_to_space(features: Tensor, factor: int) -> Tensor:
@@ -116,12 +115,10 @@ def channels_to_space(features: Tensor, factor: int) -> Tensor:
     True
     """
     dims = features.dim() - 2
-    split = features.unflatten(1, (-1, *(factor for _ in range(dims))))
+    split = features.reshape(features.shape[0], -1, *[factor] * dims, *features.shape[2:])
     order = [index for axis in range(dims) for index in (2 + dims + axis, 2 + axis)]
-    joined = split.permute(0, 1, *order)
-    for axis in range(dims):
-        joined = joined.flatten(2 + axis, 3 + axis)
-    return joined
+    sizes = [length * factor for length in features.shape[2:]]
+    return split.permute(0, 1, *order).reshape(features.shape[0], -1, *sizes)
 
 
 def padded_to_multiple(images: Tensor, multiple: int) -> Tensor:
