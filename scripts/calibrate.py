@@ -2,11 +2,12 @@
 
     python scripts/calibrate.py --data DATA --split stores/brain/split.json
 
-DATA is in SynthRAD layout (single slices), the split that of the training. Without BUNDLE folders, all shipped bundles
-are calibrated, each with the companions' answers beside its own, and alone. Training and validation patients are
-learnt from; test patients only measure, at the end, by the function that users call. Written: `calibration` in
-bundle.json, the section "How sure it is" of MODEL_CARD.md, and the picture in it, reliability.png. Other keys stay as
-they are.
+DATA is in SynthRAD layout (single slices), the split that of the training. Without folders, all shipped bundles and
+ensembles are calibrated: each bundle with the companions' answers beside its own, and alone; an ensemble (such as
+src/mr2ct/bundles/shipped/best) as the mean of its members and their flips. Training and validation patients are learnt
+from; test patients only measure, at the end, by the function that users call. Written: `calibration` in bundle.json (of
+an ensemble calibration.json), the section "How sure it is" of MODEL_CARD.md, and the picture in it, reliability.png.
+Other keys stay as they are.
 """
 
 from __future__ import annotations
@@ -15,20 +16,25 @@ import argparse
 import json
 from collections import defaultdict
 from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
 from pathlib import Path
+from statistics import fmean
+from typing import Any
 
 import numpy as np
 
 from mr2ct import Quantity, read_volume
-from mr2ct.bundles import load_bundle
+from mr2ct.bundles import EnsembleBundle, find_bundle, find_model
 from mr2ct.bundles.bundle import CARD_FILE, DESCRIPTION_FILE
 from mr2ct.bundles.card import with_section
 from mr2ct.bundles.description import BundleDescription
+from mr2ct.bundles.ensemble import CALIBRATION_FILE, ENSEMBLE_FILE
+from mr2ct.bundles.ensemble_card import fill_ensemble_card
 from mr2ct.datasets.cases import PairedCase, find_synthrad
 from mr2ct.datasets.splits import Split, read_split
 from mr2ct.inference import Translator
 from mr2ct.io.atomic import atomic_file
-from mr2ct.trust.calibration import INTERVAL, Calibration, Variant
+from mr2ct.trust.calibration import FIRST, INTERVAL, MEAN, Calibration
 from mr2ct.trust.calibration_fit import DrawnCase, Truth, draw_case, fit_variant, truth_of
 from mr2ct.trust.reliability import (
     CaseReliability,
@@ -45,32 +51,48 @@ SHIPPED = ROOT / "src/mr2ct/bundles/shipped"
 COMPANIONS = ("brain-attention-unet", "brain-pix2pix")
 
 
+@dataclass(frozen=True)
+class Subject:
+    """What is calibrated: a bundle or an ensemble, the sets of models whose answers are asked, and whose sCT it is."""
+
+    name: str
+    folder: Path
+    sets: tuple[tuple[str, ...], ...]
+    sct: str
+
+
 def main() -> None:
     arguments = _parser().parse_args()
-    folders = arguments.bundles or sorted(path.parent for path in SHIPPED.glob(f"*/{DESCRIPTION_FILE}"))
-    own = [Translator.from_bundle(load_bundle(folder)) for folder in folders]
-    models = {t.description.name: t for t in own}
-    for name in arguments.companions:
-        if name not in models:
-            models[name] = Translator.from_bundle(load_bundle(SHIPPED / name))
-    sets = {t.description.name: _member_sets(t, models, arguments.companions) for t in own}
+    folders = arguments.bundles or sorted(
+        path.parent for file in (DESCRIPTION_FILE, ENSEMBLE_FILE) for path in SHIPPED.glob(f"*/{file}")
+    )
+    models: dict[str, Translator] = {}
+    subjects = [subject_of(folder, arguments.companions, models) for folder in folders]
     cases, split = find_synthrad(arguments.data), read_split(arguments.split)
-    drawn = draw(cases, split, models, sets, seed=arguments.seed)
-    for folder, translator in zip(folders, own, strict=True):
-        name = translator.description.name
+    drawn = draw(cases, split, models, subjects, seed=arguments.seed)
+    for subject in subjects:
         variants = [
-            fit_variant([models[m] for m in members], drawn[members], seed=arguments.seed) for members in sets[name]
+            fit_variant([models[m] for m in members], drawn[members, subject.sct], seed=arguments.seed)
+            for members in subject.sets
         ]
-        finish(folder, variants, [models[m] for m in sets[name][0]], cases, split)
+        finish(subject, Calibration(tuple(variants), sct=subject.sct), models, cases, split)
 
 
-def _member_sets(
-    translator: Translator, models: dict[str, Translator], companions: Sequence[str]
-) -> list[tuple[str, ...]]:
-    """The model with its companions, and alone; companions with another preprocessing cannot join."""
-    name = translator.description.name
-    joining = [c for c in companions if c != name and _prepares_alike(models[c], translator)]
-    return [(name, *joining), (name,)] if joining else [(name,)]
+def subject_of(folder: Path, companions: Sequence[str], models: dict[str, Translator]) -> Subject:
+    """The bundle or ensemble in `folder`; the models it asks are added to `models`."""
+    # a folder, not the shipped name that it may also be
+    found = find_model(folder.resolve())
+    if isinstance(found, EnsembleBundle):
+        for member in found.members:
+            models.setdefault(member.description.name, Translator.from_bundle(member))
+        return Subject(found.name, folder, (tuple(member.description.name for member in found.members),), MEAN)
+    name = found.description.name
+    own = models[name] = Translator.from_bundle(found)
+    for companion in companions:
+        if companion not in models:
+            models[companion] = Translator.from_bundle(find_bundle(companion))
+    joining = [c for c in companions if c != name and _prepares_alike(models[c], own)]
+    return Subject(name, folder, ((name, *joining), (name,)) if joining else ((name,),), FIRST)
 
 
 def _prepares_alike(one: Translator, other: Translator) -> bool:
@@ -81,13 +103,13 @@ def draw(
     cases: Sequence[PairedCase],
     split: Split,
     models: dict[str, Translator],
-    sets: dict[str, list[tuple[str, ...]]],
+    subjects: Sequence[Subject],
     *,
     seed: int,
-) -> dict[tuple[str, ...], list[DrawnCase]]:
+) -> dict[tuple[tuple[str, ...], str], list[DrawnCase]]:
     """Voxels of training and validation patients for every set of models; each model answers once a case."""
-    wanted = sorted({members for of_one in sets.values() for members in of_one})
-    drawn: dict[tuple[str, ...], list[DrawnCase]] = defaultdict(list)
+    wanted = sorted({(members, subject.sct) for subject in subjects for members in subject.sets})
+    drawn: dict[tuple[tuple[str, ...], str], list[DrawnCase]] = defaultdict(list)
     for number, case in enumerate(cases):
         if case.patient not in (*split.train, *split.validation):
             continue
@@ -97,44 +119,51 @@ def draw(
             bodies[name] = translator.prepare(mr)
             (plane,) = translator.planes_for(bodies[name])
             (answers[name],) = member_answers([translator], bodies[name], plane)
-        for members in wanted:
+        for members, sct in wanted:
             body = bodies[members[0]]
             truth = Truth(
                 case.patient, case.patient in split.validation, *truth_of(models[members[0]], mr, ct, mask, body)
             )
             translators, of_members = [models[m] for m in members], [answers[m] for m in members]
             rng = np.random.default_rng([seed, number])
-            drawn[members].append(draw_case(translators, of_members, body, truth, plane=plane, rng=rng))
+            drawn[members, sct].append(draw_case(translators, of_members, body, truth, plane=plane, rng=rng, sct=sct))
     return drawn
 
 
 def finish(
-    folder: Path,
-    variants: Sequence[Variant],
-    members: Sequence[Translator],
+    subject: Subject,
+    calibration: Calibration,
+    models: dict[str, Translator],
     cases: Sequence[PairedCase],
     split: Split,
 ) -> None:
-    """Measure on test patients and write everything of one bundle."""
-    name = members[0].description.name
-    record = Calibration(tuple(variants)).to_record()
+    """Measure on test patients and write everything of one bundle or ensemble."""
+    members = [models[m] for m in subject.sets[0]]
+    record = calibration.to_record()
     found = list(measure(members, record, cases, split))
-    measured = {"with_companions": reliability_summary(found)}
-    if len(variants) > 1:
+    measured: dict[str, Any] = {"with_companions": reliability_summary(found)}
+    measured["mae_hu"] = round(fmean(case.true_mae_hu for case in found), 2)
+    if len(subject.sets) > 1:
         measured["alone"] = reliability_summary(list(measure(members[:1], record, cases, split)))
     record["measured"] = measured
     write_reliability_picture(
         found,
-        folder / RELIABILITY_FILE,
+        subject.folder / RELIABILITY_FILE,
         interval=INTERVAL,
-        title=f"{name} on {measured['with_companions']['patients']} held-out patients",
+        title=f"{subject.name} on {measured['with_companions']['patients']} held-out patients",
     )
-    description = json.loads((folder / DESCRIPTION_FILE).read_text(encoding="utf-8")) | {"calibration": record}
-    BundleDescription.model_validate(description)
-    card = (folder / CARD_FILE).read_text(encoding="utf-8")
-    _write(folder / DESCRIPTION_FILE, json.dumps(description, indent=1, ensure_ascii=False) + "\n")
-    _write(folder / CARD_FILE, with_section(card, CARD_TITLE, uncertainty_section(record), before="Use"))
-    print(f"{name}: {json.dumps(measured, indent=1)}")
+    card_path = subject.folder / CARD_FILE
+    if subject.sct == MEAN:
+        card = fill_ensemble_card(subject.name, [member.description for member in members])
+        _write(subject.folder / CALIBRATION_FILE, json.dumps(record, indent=1, ensure_ascii=False) + "\n")
+    else:
+        card = card_path.read_text(encoding="utf-8")
+        described = json.loads((subject.folder / DESCRIPTION_FILE).read_text(encoding="utf-8"))
+        described |= {"calibration": record}
+        BundleDescription.model_validate(described)
+        _write(subject.folder / DESCRIPTION_FILE, json.dumps(described, indent=1, ensure_ascii=False) + "\n")
+    _write(card_path, with_section(card, CARD_TITLE, uncertainty_section(record), before="Use"))
+    print(f"{subject.name}: {json.dumps(measured, indent=1)}")
 
 
 def measure(
@@ -168,7 +197,9 @@ def _write(path: Path, text: str) -> None:
 
 def _parser() -> argparse.ArgumentParser:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("bundles", type=Path, nargs="*", help="folders; default: all shipped ones")
+    parser.add_argument(
+        "bundles", type=Path, nargs="*", help="folders; default: all shipped bundles and ensembles"
+    )
     parser.add_argument("--data", type=Path, required=True)
     parser.add_argument("--split", type=Path, required=True)
     parser.add_argument("--companions", nargs="*", default=COMPANIONS, help="shipped models that also answer")

@@ -1,110 +1,234 @@
-"""Score a trained bundle on the held-out patients and put it among the shipped ones, in half precision.
+"""Score a trained bundle on held-out patients and put it among the shipped ones, with its card and pictures.
 
-    python scripts/ship_bundle.py runs/attention_unet --data DATA --split stores/brain/split.json --command "..."
+    python scripts/ship_bundle.py runs/attention_unet --data DATA --split stores/brain/split.json
 
-DATA is the data set the store was prepared from (SynthRAD layout). Every case of a test patient is converted as a user
-would, without its mask, and scored inside its mask. The figures go into bundle.json and MODEL_CARD.md.
+DATA is the data set the store was prepared from (SynthRAD layout). The weights are halved first, so that what is scored
+is what ships. Every case of a held-out patient is converted as a user would, without its mask, and scored inside it by
+the functions of `mr2ct evaluate --skull` themselves. Written to the bundle's folder: the weights, bundle.json with
+`metrics`, `evaluation` and `provenance`, MODEL_CARD.md, failures.png and training.png. What people are told in words
+(data, limits, citations, commands that a run did not record) comes from scripts/cards/<name>.yaml.
+
+Afterwards: scripts/calibrate.py (it adds its section to the card), then scripts/write_model_tables.py.
 """
 
 from __future__ import annotations
 
 import argparse
 import shutil
-import statistics
-from collections import defaultdict
+import tempfile
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
 from pathlib import Path
+from typing import Any
 
 import torch
+import yaml
 
-from mr2ct import Quantity, read_volume
-from mr2ct.bundles import Bundle, BundleDescription, load_bundle, write_bundle
+from mr2ct import read_volume, write_volume
+from mr2ct.bundles import Bundle, BundleDescription, load_bundle, load_network, write_bundle
 from mr2ct.bundles.bundle import DESCRIPTION_FILE, read_description
-from mr2ct.bundles.card import fill_card
+from mr2ct.bundles.card import FAILURES_FILE, LIMITS, TRAINING_FILE, fill_card, with_section
+from mr2ct.bundles.evaluation_record import EvaluationRecord
+from mr2ct.bundles.provenance import Provenance, Step, read_steps, this_step, with_short_paths
 from mr2ct.datasets.cases import find_synthrad
-from mr2ct.datasets.splits import read_split
-from mr2ct.evaluation.tissue_metrics import hu_error_by_tissue
-from mr2ct.geometry import PLANE_AXIS
-from mr2ct.inference.translator import Translator
+from mr2ct.datasets.splits import SIDES, read_split
+from mr2ct.evaluation.failure_sheet import write_failure_sheet
+from mr2ct.evaluation.held_out_record import HeldOutSide, held_out_record, planes_of, worst_cases
+from mr2ct.evaluation.pairing import Sources, find_pairs, of_patients
+from mr2ct.evaluation.scoring import Evaluation, ScoringOptions, score_pairs
+from mr2ct.evaluation.training_curve import write_training_curve
+from mr2ct.inference import Translator
+from mr2ct.io.atomic import atomic_folder
+from mr2ct.trust.uncertainty_card import CARD_TITLE, RELIABILITY_FILE, uncertainty_section
 
-SHIPPED = Path(__file__).parents[1] / "src/mr2ct/bundles/shipped"
+ROOT = Path(__file__).parents[1]
+SHIPPED = ROOT / "src/mr2ct/bundles/shipped"
+WORDS = ROOT / "scripts/cards"
+PROTOCOLS = ("synthrad2025", "synthrad2023")
+CURVES = "metrics.csv"
 
 
-def main() -> None:
-    arguments = _parser().parse_args()
-    bundle = load_bundle(arguments.run / "bundle")
-    scores = score(bundle, arguments.data, arguments.split)
-    for name, value in scores.items():
-        print(f"{name:28} {value:8.2f}")
-    if arguments.dry_run:
+def main(words: Sequence[str] | None = None) -> None:
+    arguments = _parser().parse_args(words)
+    split = read_split(arguments.split)
+    with work_folder(arguments.keep) as work:
+        bundle = halved(load_bundle(arguments.run / "bundle"), work / "bundle")
+        convert(bundle, arguments.data, getattr(split, arguments.side), work / "sct")
+        evaluations = score(bundle, arguments.data, getattr(split, arguments.side), work / "sct", jobs=arguments.jobs)
+        said = words_of(bundle.description.name, arguments.words)
+        sides = {side: len(getattr(split, side)) for side in SIDES} | {"seed": split.seed}
+        record = held_out_record(
+            evaluations, HeldOutSide(arguments.side, sides, said.get("caveat", "")), seed=arguments.seed
+        )
+        for name, value in plain_figures(record).items():
+            print(f"{name:32} {value:8.2f}")
+        if not arguments.dry_run:
+            origin = provenance([*arguments.after, arguments.run], said)
+            described = described_as(bundle.description, record, origin, said)
+            print(f"written to {ship(bundle, described, evaluations[0], arguments, said)}")
+
+
+@contextmanager
+def work_folder(kept: Path | None) -> Iterator[Path]:
+    """Where the halved bundle and the sCTs lie: `kept`, or a folder that is gone afterwards."""
+    if kept is not None:
+        kept.mkdir(parents=True, exist_ok=True)
+        yield kept
         return
-    halved = _in_half_precision(bundle)
-    words = f"{arguments.training_data} Made by: {arguments.command}"
-    description = bundle.description.model_copy(
-        update={
-            "metrics": {name: round(value, 2) for name, value in scores.items()},
-            "training_data": words,
-            "licence": arguments.licence,
-        }
+    with tempfile.TemporaryDirectory() as folder:
+        yield Path(folder)
+
+
+def halved(bundle: Bundle, folder: Path) -> Bundle:
+    """The bundle in half precision, in `folder`; sCTs of other weights that lie beside it are taken away."""
+    state = load_network(bundle).state_dict()
+    halves = {name: tensor.half() if tensor.is_floating_point() else tensor for name, tensor in state.items()}
+    before = read_description(folder).weights_sha256 if folder.is_dir() else ""
+    shutil.rmtree(folder, ignore_errors=True)
+    written = write_bundle(folder, state=halves, description=bundle.description, card=bundle.card)
+    if written.description.weights_sha256 != before:
+        shutil.rmtree(folder.parent / "sct", ignore_errors=True)
+    return written
+
+
+def convert(bundle: Bundle, data: Path, patients: Sequence[str], out: Path) -> None:
+    """Write `out`/<case>/mr_sct.nii.gz of every case of `patients`, as `mr2ct convert` does; done ones stay."""
+    translator = Translator.from_bundle(bundle)
+    for case in find_synthrad(data):
+        path = out / case.case / "mr_sct.nii.gz"
+        if case.patient in patients and not path.exists():
+            write_volume(translator.translate(read_volume(case.mr)).sct, path)
+
+
+def score(bundle: Bundle, data: Path, patients: Sequence[str], scts: Path, *, jobs: int = 1) -> tuple[Evaluation, ...]:
+    """By each protocol, what `mr2ct evaluate SCTS DATA --split SPLIT --skull` finds."""
+    pairing = of_patients(find_pairs(Sources(scts, data)), patients)
+    done = []
+    for number, protocol in enumerate(PROTOCOLS):
+        # the skull is the same in both
+        cases, failed = score_pairs(pairing.pairs, ScoringOptions(protocol, skull=number == 0), jobs=jobs)
+        if pairing.excluded or failed:
+            raise SystemExit(f"not all cases could be scored: {[*pairing.excluded, *failed]}")
+        done.append(Evaluation(bundle.description.name, protocol, cases))
+    return tuple(done)
+
+
+def words_of(name: str, path: Path | None) -> dict[str, Any]:
+    """What the card says in words; scripts/cards/<name>.yaml unless another file is named."""
+    path = path or WORDS / f"{name}.yaml"
+    known = {
+        "training_data",
+        "licence",
+        "caveat",
+        "intended_use",
+        "unsuited",
+        "limits",
+        "failures",
+        "citations",
+        "commands",
+    }
+    said = (yaml.safe_load(path.read_text(encoding="utf-8")) or {}) if path.exists() else {}
+    if said.keys() - known:
+        raise SystemExit(f"{path}: unknown keys {sorted(said.keys() - known)}; known: {sorted(known)}")
+    return said
+
+
+def provenance(runs: Sequence[Path], said: dict[str, Any]) -> Provenance:
+    """The commands that the runs recorded, after those that the words name, and this one."""
+    steps = [Step.model_validate(step) for step in said.get("commands", [])]
+    steps += [step for run in runs for step in read_steps(run)]
+    scoring = this_step("CPU" if not torch.cuda.is_available() else torch.cuda.get_device_name())
+    return Provenance(training=tuple(map(_short, steps)), scoring=(_short(scoring),))
+
+
+def _short(step: Step) -> Step:
+    return step.model_copy(update={"command": with_short_paths(step.command)})
+
+
+def plain_figures(record: EvaluationRecord) -> dict[str, float]:
+    """The figures of the key `metrics`: `mae_hu` overall, by plane, tissue and centre, and those of the goals."""
+    prefix = "" if record.side == "test" else f"{record.side}_"
+    wanted = ("mae_hu", "psnr_db", "ms_ssim", "ssim", "bone_dice", "bone_gradient_energy_percent")
+    found = {key: record.overall[key].value for key in (*wanted, "brain_outline_moved_mm") if key in record.overall}
+    groups = {**record.by_plane, **{f"centre_{centre}": own for centre, own in record.by_centre.items()}}
+    groups |= {tissue.replace(" ", "_"): own for tissue, own in record.by_tissue.items()}
+    found |= {f"mae_hu_{group}": own["mae_hu"].value for group, own in groups.items()}
+    found |= {"cases": float(record.n_cases), "patients": float(record.n_patients)}
+    return {prefix + name: value for name, value in found.items()}
+
+
+def described_as(
+    description: BundleDescription, record: EvaluationRecord, origin: Provenance, said: dict[str, Any]
+) -> BundleDescription:
+    """The description with its figures, its origin and the words for people."""
+    given = {key: str(said[key]).strip() for key in ("training_data", "licence") if key in said}
+    return description.model_copy(
+        update={"metrics": plain_figures(record), "evaluation": record, "provenance": origin, **given}
     )
-    target = SHIPPED / description.name
-    description = with_kept_reference(description, target)
-    shutil.rmtree(target, ignore_errors=True)
-    write_bundle(
-        target, state=halved, description=description, card=with_limits(fill_card(description), arguments.limit)
+
+
+def ship(
+    bundle: Bundle,
+    described: BundleDescription,
+    scored: Evaluation,
+    arguments: argparse.Namespace,
+    said: dict[str, Any],
+) -> Path:
+    """Write the bundle with card and pictures, whole or not at all, in place of the one of that name."""
+    target = arguments.into / described.name
+    described = with_kept_keys(described, target)
+    runs = [run / CURVES for run in (*arguments.after, arguments.run) if (run / CURVES).is_file()]
+    card = fill_card(
+        described,
+        **{key: said[key] for key in ("intended_use", "unsuited", "failures", "citations") if key in said},
+        limits=(*LIMITS, *said.get("limits", ())),
+        pictures=(FAILURES_FILE, *([TRAINING_FILE] if runs else [])),
     )
-    print(f"written to {target}")
+    if described.calibration is not None:
+        card = with_section(card, CARD_TITLE, uncertainty_section(described.calibration), before="Use")
+    with atomic_folder(target, replace=True) as unfinished:
+        write_bundle(unfinished, state=load_network_halves(bundle), description=described, card=card)
+        worst = worst_cases(scored.cases, planes_of(scored.cases))
+        write_failure_sheet(unfinished / FAILURES_FILE, [case for case, _ in worst])
+        if runs:
+            write_training_curve(unfinished / TRAINING_FILE, runs, title=described.name)
+        if described.calibration is not None and (target / RELIABILITY_FILE).is_file():
+            shutil.copy2(target / RELIABILITY_FILE, unfinished / RELIABILITY_FILE)
+    return load_bundle(target).folder
 
 
-def with_limits(card: str, sentences: list[str]) -> str:
-    """The card, which ends with its list of limits, and `sentences` after them."""
-    return card.rstrip("\n") + "\n" + "".join(f"- {sentence}\n" for sentence in sentences)
+def load_network_halves(bundle: Bundle) -> dict[str, torch.Tensor]:
+    """The tensors as they lie in the file."""
+    from safetensors.torch import load_file
+
+    return load_file(bundle.weights_path)
 
 
-def with_kept_reference(description: BundleDescription, shipped: Path) -> BundleDescription:
-    """With the `input_reference` of the bundle that it replaces, where both prepare an MR in the same way.
+def with_kept_keys(description: BundleDescription, shipped: Path) -> BundleDescription:
+    """With the `calibration` of the bundle that it replaces, where the weights are the same, and the `input_reference`
+    of that one or of a neighbour, where both prepare an MR in the same way.
 
     New weights on the same data need no new reference; `scripts/learn_input_reference.py` learns one.
     """
-    if description.input_reference is not None or not (shipped / DESCRIPTION_FILE).is_file():
-        return description
-    old = read_description(shipped)
-    if old.preprocessing != description.preprocessing:
-        print("another preprocessing than before: learn the input reference anew")
-        return description
-    return description.model_copy(update={"input_reference": old.input_reference})
+    kept: dict[str, Any] = {}
+    old = read_description(shipped) if (shipped / DESCRIPTION_FILE).is_file() else None
+    if old is not None and old.weights_sha256 == description.weights_sha256:
+        kept["calibration"] = old.calibration
+    else:
+        print("other weights than before: calibrate anew with scripts/calibrate.py")
+    if description.input_reference is None:
+        kept["input_reference"] = _reference_for(description, shipped)
+    return description.model_copy(update=kept)
 
 
-def score(bundle: Bundle, data: Path, split_file: Path) -> dict[str, float]:
-    """Mean over the test patients' cases: MAE in HU, by plane, by tissue, by centre."""
-    test = set(read_split(split_file).test)
-    translator = Translator.from_bundle(bundle)
-    found: dict[str, list[float]] = defaultdict(list)
-    for case in find_synthrad(data):
-        if case.patient not in test:
-            continue
-        mr, ct = read_volume(case.mr), read_volume(case.ct, quantity=Quantity.HU)
-        mask = read_volume(case.mask, quantity=Quantity.MASK)
-        sct = translator.translate(mr).sct
-        errors = hu_error_by_tissue(sct.voxels, ct.voxels, mask.voxels)
-        mae = errors.pop("all").mae_hu
-        found["mae_hu"].append(mae)
-        thin = mr.geometry.single_slice_axis
-        if thin is not None:
-            anatomical = {"R": 0, "L": 0, "A": 1, "P": 1, "S": 2, "I": 2}[mr.geometry.axis_codes[thin]]
-            plane = next(name for name, axis in PLANE_AXIS.items() if axis == anatomical)
-            found[f"mae_hu_{plane}"].append(mae)
-        found[f"mae_hu_centre_{case.centre}"].append(mae)
-        for tissue, error in errors.items():
-            found[f"mae_hu_{tissue.replace(' ', '_')}"].append(error.mae_hu)
-    scores = {name: statistics.fmean(values) for name, values in found.items()}
-    return {**scores, "cases": float(len(found["mae_hu"])), "patients": float(len(test))}
-
-
-def _in_half_precision(bundle: Bundle) -> dict[str, torch.Tensor]:
-    from mr2ct.bundles import load_network
-
-    state = load_network(bundle).state_dict()
-    return {name: t.half() if t.is_floating_point() else t for name, t in state.items()}
+def _reference_for(description: BundleDescription, shipped: Path) -> dict[str, Any] | None:
+    others = sorted(path.parent for path in shipped.parent.glob(f"*/{DESCRIPTION_FILE}") if path.parent != shipped)
+    for folder in (shipped, *others):
+        known = read_description(folder) if (folder / DESCRIPTION_FILE).is_file() else None
+        if known is not None and known.input_reference and known.preprocessing == description.preprocessing:
+            return known.input_reference
+    print("another preprocessing than before: learn the input reference with scripts/learn_input_reference.py")
+    return None
 
 
 def _parser() -> argparse.ArgumentParser:
@@ -112,10 +236,15 @@ def _parser() -> argparse.ArgumentParser:
     parser.add_argument("run", type=Path, help="run folder of mr2ct train")
     parser.add_argument("--data", type=Path, required=True)
     parser.add_argument("--split", type=Path, required=True)
-    parser.add_argument("--training-data", default="not stated", help="for the card")
-    parser.add_argument("--licence", default="CC-BY-NC-4.0", help="of the weights: that of their data")
-    parser.add_argument("--command", default="not stated", help="the command that made the run, for the card")
-    parser.add_argument("--limit", action="append", default=[], help="a sentence for the card's limits; repeatable")
+    parser.add_argument("--side", choices=("test", "validation"), default="test", help="whose figures")
+    parser.add_argument(
+        "--after", type=Path, action="append", default=[], help="an earlier run it began from, in order"
+    )
+    parser.add_argument("--words", type=Path, help="YAML for the card; default: scripts/cards/<name>.yaml")
+    parser.add_argument("--into", type=Path, default=SHIPPED, help="folder of the bundles")
+    parser.add_argument("--keep", type=Path, help="keep the sCTs here, and use them again for the same weights")
+    parser.add_argument("--seed", type=int, default=0, help="of the bootstrap")
+    parser.add_argument("--jobs", type=int, default=1, help="processes for scoring")
     parser.add_argument("--dry-run", action="store_true", help="score only")
     return parser
 

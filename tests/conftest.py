@@ -3,14 +3,18 @@
 from __future__ import annotations
 
 import locale
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from pathlib import Path
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import pytest
 
 from mr2ct.geometry import Geometry
 from mr2ct.volume import Quantity, Volume
+
+if TYPE_CHECKING:
+    from mr2ct.bundles import Bundle
 
 _SHARED_DATA = Path(__file__).resolve().parents[2] / "shared" / "data"
 
@@ -80,3 +84,37 @@ def small_ct(small_mr: Volume) -> Volume:
     voxels = np.where(small_mr.voxels > 100, 40, -1000).astype(np.int16)
     voxels[4, 4, 3] = 1800
     return Volume(voxels, small_mr.geometry, Quantity.HU)
+
+
+@pytest.fixture(scope="session")
+def tiny_bundle() -> Callable[..., Bundle]:
+    """Writes a bundle with a tiny untrained attention U-Net into a folder: `tiny_bundle(folder, seed=1, **changes)`."""
+    return _write_tiny_bundle
+
+
+def _write_tiny_bundle(folder: Path, *, seed: int = 1, **changes: Any) -> Bundle:
+    import torch
+
+    from mr2ct.bundles import BundleDescription, write_bundle
+    from mr2ct.models import build_network
+    from mr2ct.preprocessing.pipeline import default_pipeline
+
+    torch.manual_seed(seed)
+    arguments = {"widths": [2, 4]}
+    keys = {
+        "format_version": 1,
+        "name": folder.name,
+        "method": "supervised",
+        "network": {"name": "attention_unet", "arguments": arguments},
+        "preprocessing": default_pipeline().to_record(),
+        "hu_range": (-1024, 3071),
+        "spacing_mm": (1, 1, 1),
+        "planes": ("axial", "coronal", "sagittal"),
+        "context_slices": 1,
+        "training_data": "none",
+        "licence": "MIT",
+        "metrics": {},
+    }
+    description = BundleDescription.model_validate(keys | changes)
+    state = build_network("attention_unet", arguments).state_dict()
+    return write_bundle(folder, state=state, description=description, card=f"# {folder.name}")

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
     from mr2ct.geometry import Geometry
-    from mr2ct.inference.translator import convert
+    from mr2ct.inference.conversion import convert
     from mr2ct.io import read_volume, write_volume
     from mr2ct.volume import Quantity, Volume
 
@@ -20,7 +20,7 @@ _HOMES = {
     "Geometry": "mr2ct.geometry",
     "Quantity": "mr2ct.volume",
     "Volume": "mr2ct.volume",
-    "convert": "mr2ct.inference.translator",
+    "convert": "mr2ct.inference.conversion",
     "read_volume": "mr2ct.io",
     "write_volume": "mr2ct.io",
 }

@@ -158,3 +158,13 @@ def test_a_pickle_is_never_opened(bundle, tmp_path):
     with pytest.raises(BundleError, match="cannot be read"):
         load_network(load_bundle(bundle.folder))
     assert not (tmp_path / "sprung").exists()
+
+
+def test_a_bundle_of_before_has_no_evaluation_and_no_provenance(bundle):
+    path = bundle.folder / "bundle.json"
+    record = json.loads(path.read_text(encoding="utf-8"))
+    older = {key: value for key, value in record.items() if key not in ("evaluation", "provenance")}
+    path.write_text(json.dumps(older), encoding="utf-8")
+    loaded = load_bundle(bundle.folder).description
+    assert loaded.evaluation is None
+    assert loaded.provenance is None

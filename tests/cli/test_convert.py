@@ -6,42 +6,20 @@ import json
 
 import numpy as np
 import pytest
-import torch
 from typer.testing import CliRunner
 
-from mr2ct.bundles import BundleDescription, write_bundle
 from mr2ct.cli.main import app
 from mr2ct.geometry import Geometry
 from mr2ct.io import read_volume, write_volume
-from mr2ct.models import build_network
-from mr2ct.preprocessing.pipeline import default_pipeline
 from mr2ct.volume import Quantity, Volume
 
 runner = CliRunner()
 
 
 @pytest.fixture(scope="module")
-def model(tmp_path_factory):
+def model(tiny_bundle, tmp_path_factory):
     """The folder of a bundle with a tiny untrained network."""
-    torch.manual_seed(1)
-    network = build_network("attention_unet", {"widths": [2, 4]})
-    description = BundleDescription(
-        format_version=1,
-        name="tiny",
-        method="supervised",
-        network={"name": "attention_unet", "arguments": {"widths": [2, 4]}},
-        preprocessing=default_pipeline().to_record(),
-        hu_range=(-1024, 3071),
-        spacing_mm=(1, 1, 1),
-        planes=("axial", "coronal", "sagittal"),
-        context_slices=1,
-        training_data="none",
-        licence="MIT",
-        metrics={},
-    )
-    folder = tmp_path_factory.mktemp("models") / "tiny"
-    write_bundle(folder, state=network.state_dict(), description=description, card="# tiny")
-    return folder
+    return tiny_bundle(tmp_path_factory.mktemp("models") / "tiny").folder
 
 
 @pytest.fixture(scope="module")

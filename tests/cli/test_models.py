@@ -68,3 +68,18 @@ def test_no_shipped_models(tmp_path, monkeypatch):
     result = runner.invoke(app, ["models"])
     assert result.exit_code == 0
     assert "No models ship" in result.stdout
+
+
+def test_an_ensemble_is_a_row_and_has_a_card(own_zoo):
+    (own_zoo / "best").mkdir()
+    path = own_zoo / "best" / "ensemble.json"
+    path.write_text('{"format_version": 1, "name": "best", "members": ["brain-two"]}', encoding="utf-8")
+    result = runner.invoke(app, ["models"])
+    assert result.exit_code == 0, result.output
+    assert "mean of 1" in result.stdout
+    assert "best: the mean of brain-two, each with flips; `mr2ct convert --best`" in result.stdout
+    assert runner.invoke(app, ["models", "best"]).stdout.startswith("# best")
+    path.write_text('{"format_version": 1, "name": "best", "members": ["nobody"]}', encoding="utf-8")
+    broken = runner.invoke(app, ["models"])
+    assert broken.exit_code == 1
+    assert "nobody" in broken.stderr

@@ -108,6 +108,16 @@ def test_the_store_records_what_was_done(tmp_path: Path):
     assert settings["reading"]["align"] == "same"
 
 
+def test_voxels_may_be_thicker_along_one_axis(tmp_path: Path, capsys):
+    data, store = write_cases(tmp_path / "data", "a"), tmp_path / "store"
+    assert preprocess(data, "-o", store, "--spacing-mm", "2,2,4") == 0
+    assert CaseStore.open(store).cases[0].info.shape == (10, 12, 4)
+    assert preprocess(data, "-o", store, "--spacing-mm", "2,2,4") == 0
+    assert "0 cases prepared, 1 already there" in capsys.readouterr().out
+    assert preprocess(data, "-o", store, "--spacing-mm", "2,4") == 2
+    assert "unusable --spacing-mm; got '2,4'" in capsys.readouterr().err
+
+
 @pytest.mark.parametrize("asked", ["", "test", "test=x", "tests=3", "test=-1", "test=1;validation=2"])
 def test_unusable_counts_are_refused(asked: str):
     with pytest.raises(DataSetError, match="unusable --split"):

@@ -19,10 +19,23 @@ SMALL_JUDGE = {"name": "patchgan", "arguments": {"width": 4, "levels": 2}}
 SETTINGS: dict[str, dict[str, Any]] = {
     "supervised": {},
     "pix2pix": {"discriminator": SMALL_JUDGE, "adversarial_from": 2},
+    "multi-scale-pix2pix": {
+        "discriminator": {"name": "multiscale_patchgan", "arguments": {"width": 4, "levels": 2}},
+        "kind": "least_squares",
+        "feature_matching_weight": 5.0,
+        "judge_window_hu": [-500, 1500],
+    },
     # a pool that is full, and swaps, within the few steps of a test
     "cyclegan": {"discriminator": SMALL_JUDGE, "pairs_alone_steps": 1, "pool_size": 3},
+    "back-translation": {
+        "discriminator": SMALL_JUDGE,
+        "pairs_alone_steps": 1,
+        "pool_size": 3,
+        "back_translation": {"play_every": 2},
+    },
 }
-LOWERED = {"supervised": "l1", "pix2pix": "l1", "cyclegan": "cycle"}
+METHOD = {name: name for name in SETTINGS} | {"back-translation": "cyclegan", "multi-scale-pix2pix": "pix2pix"}
+LOWERED = {of: {"supervised": "l1", "pix2pix": "l1", "cyclegan": "cycle"}[method] for of, method in METHOD.items()}
 
 every_method = pytest.mark.parametrize("name", SETTINGS)
 every_precision = pytest.mark.parametrize("precision", ["32-true", "bf16-mixed"])
@@ -35,11 +48,11 @@ def new_method(
     recipe = parse_recipe(
         {
             "name": "contract",
-            "method": {"name": name, **SETTINGS[name]},
+            "method": {"name": METHOD[name], **SETTINGS[name]},
             "network": {"name": "attention_unet", "arguments": {"widths": [4, 8], "dropout": 0.3}},
             "data": {
                 "stores": [{"path": "none"}],
-                "paired_stores": [{"path": "none"}] if name == "cyclegan" else [],
+                "paired_stores": [{"path": "none"}] if METHOD[name] == "cyclegan" else [],
             },
             "optimiser": {"warmup_steps": 2, "ema_decay": 0.8, **optimiser},
             "run": {"max_steps": 12},
@@ -94,7 +107,7 @@ def differences(one: Any, other: Any) -> list[str]:
 def test_every_method_is_under_contract():
     union = get_args(MethodSettings)[0]
     names = {get_args(settings.model_fields["name"].annotation)[0] for settings in get_args(union)}
-    assert SETTINGS.keys() == names
+    assert set(METHOD.values()) == names
 
 
 @every_method
@@ -169,7 +182,7 @@ def test_the_state_holds_networks_optimisers_schedules_and_the_average(name):
     places = " ".join(place for place, _ in leaves(method.state_dict()))
     for part in ("network", "optimiser.state", "schedule.last_epoch", "average"):
         assert part in places
-    if name == "cyclegan":
+    if METHOD[name] == "cyclegan":
         assert {"ct_pool", "mr_pool"} <= method.own_state_dict().keys()
 
 

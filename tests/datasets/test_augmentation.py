@@ -17,6 +17,7 @@ from mr2ct.errors import Mr2ctError
 
 NOT_AT_ALL = {field.name: 0.0 for field in dataclasses.fields(SpatialAugmentation)}
 NO_CHANGE = {field.name: 0.0 for field in dataclasses.fields(IntensityAugmentation)}
+DRAWN_BEFORE = [0.11436565, -0.79157357, 0.2390625]
 SIZES = [(20, 32), (12, 16, 20)]
 
 both_dimensions = pytest.mark.parametrize("size", SIZES, ids=["2-D", "3-D"])
@@ -155,6 +156,21 @@ def test_unpaired_mr_and_ct_move_independently_each_with_its_mask():
         assert float((image - moved[f"{name}_mask"]).abs().mean()) < 0.03
 
 
+@both_dimensions
+def test_a_bend_moves_mr_ct_and_mask_alike_and_is_within_its_limit(size):
+    bend = SpatialAugmentation(**{**NOT_AT_ALL, "elastic": 0.08})
+    before = batch(size)
+    moved = Augmentation(bend)(before, seed=3)
+    assert not torch.allclose(moved["mr"], before["mr"], atol=0.02)
+    torch.testing.assert_close(moved["ct"], 2 * moved["mr"] - 1, atol=1e-5, rtol=0)
+    ramps = torch.stack(torch.meshgrid(*(torch.arange(n).float() for n in size), indexing="ij"))[None]
+    bent = bend({"mr": ramps.expand(2, -1, *size)}, torch.zeros(2), seeded(1))["mr"]
+    inner = (slice(None), slice(None), *(slice(int(0.1 * n) + 1, n - int(0.1 * n) - 1) for n in size))
+    displaced = ((bent - ramps)[inner] / torch.tensor(size).reshape(1, -1, *[1] * len(size))).abs()
+    assert 0.005 < displaced.max() <= 0.08 + 1e-4
+    assert not torch.allclose(bent[0], bent[1], atol=0.1)
+
+
 # --- in intensity
 
 
@@ -242,6 +258,43 @@ def test_probabilities_choose_single_samples():
     after = IntensityAugmentation(**{**NO_CHANGE, "blur": 0.3})(before, seeded(5))
     changed = (after - before).abs().flatten(1).amax(1) > 1e-4
     assert abs(float(changed.float().mean()) - 0.3) < 0.08
+
+
+def test_changes_of_contrast_choose_single_samples_too():
+    before = blob((12, 12))[:1].expand(1000, 1, 12, 12).clone()
+    for option in ("inversion", "thick_slices"):
+        after = IntensityAugmentation(**{**NO_CHANGE, option: 0.3})(before, seeded(1))
+        changed = (after - before).abs().flatten(1).amax(1) > 1e-4
+        assert abs(float(changed.float().mean()) - 0.3) < 0.06
+
+
+@both_dimensions
+def test_every_option_for_other_contrasts_changes_the_mr_and_keeps_black_black(size):
+    before = batch(size)["mr"]
+    before[before < 0.05] = 0
+    for option in ("inversion", "local_contrast"):
+        after = IntensityAugmentation(**{**NO_CHANGE, option: 1.0})(before, seeded(5))
+        assert not torch.allclose(after, before, atol=0.02)
+        assert (after[before == 0] == 0).all()
+
+
+@both_dimensions
+def test_an_option_that_is_off_draws_no_number(size):
+    state = seeded(3)
+    IntensityAugmentation()(batch(size)["mr"], state)
+    SpatialAugmentation()({"mr": batch(size)["mr"]}, torch.ones(2), state)
+    again = seeded(3)
+    IntensityAugmentation(inversion=0.0, local_contrast=0.0, thick_slices=0.0)(batch(size)["mr"], again)
+    SpatialAugmentation(elastic=0.0)({"mr": batch(size)["mr"]}, torch.ones(2), again)
+    assert torch.equal(state.get_state(), again.get_state())
+
+
+def test_the_draws_of_earlier_runs_are_still_the_same():
+    # a recipe from before there were bends and inversions makes the batches it made then
+    augment = Augmentation(SpatialAugmentation(shift=0.1), IntensityAugmentation(blur=0.5, ghosting=0.5, motion=0.5))
+    after = augment(batch((20, 32)), seed=4)
+    found = [float(after[key].double().mean()) for key in ("mr", "ct", "mask")]
+    assert found == pytest.approx(DRAWN_BEFORE, abs=1e-6)
 
 
 # --- together

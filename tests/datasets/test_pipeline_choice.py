@@ -70,3 +70,5 @@ def test_what_cannot_be_chosen_is_refused(tmp_path: Path):
         choose([], tmp_path, normalise="wish")
     with pytest.raises(DataSetError, match="unusable voxel size; got 0 mm"):
         choose([], tmp_path, spacing_mm=0.0)
+    with pytest.raises(DataSetError, match="unusable voxel size; got 1 x 1 x 0 mm"):
+        choose([], tmp_path, spacing_mm=(1.0, 1.0, 0.0))

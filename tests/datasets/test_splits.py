@@ -10,6 +10,7 @@ from hypothesis import strategies as st
 from mr2ct.datasets.splits import (
     Split,
     copy_split,
+    leave_centre_out,
     make_split,
     read_split,
     require_covers,
@@ -164,3 +165,39 @@ def test_a_split_can_be_copied_but_not_over_another(tmp_path: Path):
     write_split(Split(train=("a", "b"), validation=(), test=("c",)), tmp_path / "mine.json")
     with pytest.raises(DataSetError, match="is another split"):
         copy_split(tmp_path / "theirs.json", tmp_path / "mine.json", patients=["a"])
+
+
+# --- leaving a centre out
+
+
+@given(splits_asked())
+def test_a_centre_left_out_is_in_the_test_alone_and_nobody_held_out_comes_back(asked):
+    patients, seed, test, validation = asked
+    split = make_split(patients, seed=seed, test=test, validation=validation)
+    for centre in {patients[patient] for patient in split.train}:
+        if all(patients[patient] == centre for patient in split.train):
+            continue
+        without = leave_centre_out(split, patients, centre)
+        assert of_centre(without.train + without.validation, patients, centre) == 0
+        assert without.patients == split.patients
+        assert set(split.test) <= set(without.test)
+        assert set(without.train) <= set(split.train)
+        assert set(without.validation) <= set(split.validation)
+        assert of_centre(without.test, patients, centre) == of_centre(tuple(patients), patients, centre)
+
+
+def test_only_patients_of_that_centre_change_sides():
+    split = Split(train=("a1", "b1", "c1"), validation=("a2", "b2"), test=("c3",), seed=7)
+    centres = {patient: patient[0].upper() for patient in split.patients}
+    without = leave_centre_out(split, {**centres, "stranger": "A"}, "A")
+    assert without == Split(train=("b1", "c1"), validation=("b2",), test=("a1", "a2", "c3"), seed=7)
+
+
+def test_a_centre_that_cannot_be_left_out_is_refused():
+    split = Split(train=("a1",), validation=(), test=("b1",))
+    with pytest.raises(DataSetError, match="centre C cannot be left out"):
+        leave_centre_out(split, {"a1": "A", "b1": "B"}, "C")
+    with pytest.raises(DataSetError, match="centre A cannot be left out"):
+        leave_centre_out(split, {"a1": "A", "b1": "B"}, "A")
+    with pytest.raises(DataSetError, match="have no centre; got b1"):
+        leave_centre_out(split, {"a1": "A"}, "A")

@@ -113,6 +113,27 @@ def test_path_lengths_are_figures_of_the_case(pairs):
     assert extras["path_length_mae_mm"] > 0
 
 
+def test_the_skull_is_compared_where_asked_for(pairs):
+    extras = score_pair(pairs[0], replace(OPTIONS, skull=True)).extras
+    assert 50 < extras["bone_gradient_energy_percent"] < 200
+    assert 0 <= extras["brain_outline_moved_mm"] < 3 or np.isnan(extras["brain_outline_moved_mm"])
+    assert "bone_gradient_energy_percent" not in score_pair(pairs[0], OPTIONS).extras
+
+
+def test_the_report_puts_figures_of_the_skull_with_geometry(pairs):
+    from mr2ct.evaluation.report_method import method_sentences
+    from mr2ct.evaluation.report_results import other_heading, other_results
+    from mr2ct.evaluation.scoring import Evaluation
+
+    case = score_pair(pairs[0], replace(OPTIONS, skull=True))
+    evaluation = Evaluation("m", OPTIONS.protocol, (case,))
+    geometry, further = other_results([evaluation], seed=0)
+    assert "gradient energy in bone" in geometry
+    assert "gradient" not in (further or "")
+    assert other_heading([evaluation]) == "Geometry"
+    assert any("Brain outline moved" in sentence for sentence in method_sentences([evaluation], seed=0))
+
+
 def test_what_cannot_be_compared_in_dose_is_noted_and_the_images_are_compared(pairs, monkeypatch):
     def refuse(*_, **__):
         raise InputError("dose needs a volume")

@@ -12,6 +12,7 @@ from mr2ct.bundles import write_bundle
 from mr2ct.errors import BundleError, GeometryError, InputError, Mr2ctError
 from mr2ct.geometry import Geometry
 from mr2ct.inference import Translator, convert
+from mr2ct.inference.views import FLIPS
 from mr2ct.models import build_network
 from mr2ct.volume import Quantity, Volume
 
@@ -172,3 +173,15 @@ def test_convert_in_one_call(tmp_path, describe, make_mr):
     assert sct.geometry == mr.geometry
     with pytest.raises(BundleError, match="unknown model"):
         convert(mr, "no-such-model")
+
+
+def test_views_are_averaged_and_named(linear_network, describe, make_mr):
+    mr = make_mr((30, 28, 26), np.eye(4))
+    plain = Translator(linear_network(), describe(), device="cpu", precision="fp32").translate(mr)
+    both = Translator(linear_network(), describe(), device="cpu", precision="fp32", views=FLIPS).translate(mr)
+    assert (plain.record["views"], both.record["views"]) == (["plain"], ["plain", "mirrored"])
+    # a pointwise network does not care
+    np.testing.assert_allclose(both.sct.voxels, plain.sct.voxels, atol=1)
+    for wrong in ((), ("upside-down",)):
+        with pytest.raises(InputError, match="unknown view"):
+            Translator(linear_network(), describe(), device="cpu", views=wrong)

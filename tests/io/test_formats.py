@@ -13,7 +13,8 @@ import numpy as np
 import pytest
 
 from mr2ct.errors import DiskSpaceError, InputError
-from mr2ct.io import is_volume_path, read_volume, volume_name, write_volume
+from mr2ct.geometry import Geometry
+from mr2ct.io import is_volume_path, read_geometry, read_volume, volume_name, write_volume
 from mr2ct.io.formats import READERS, WRITERS, volume_suffix
 from mr2ct.volume import Quantity, Volume
 
@@ -28,6 +29,32 @@ def test_every_format_that_is_read_is_written(tmp_path: Path, suffix: str, small
     assert again.voxels.dtype == np.int16
     np.testing.assert_allclose(again.geometry.affine, small_ct.geometry.affine, atol=1e-5)
     assert is_volume_path(path)
+
+
+@pytest.mark.parametrize("suffix", sorted(READERS))
+def test_the_grid_is_read_without_the_voxels(tmp_path: Path, suffix: str, small_ct: Volume):
+    path = write_volume(small_ct, tmp_path / f"ct{suffix}")
+    assert read_geometry(path) == read_volume(path, quantity=Quantity.HU).geometry
+
+
+@pytest.mark.parametrize("suffix", [".nii", ".mha"])
+def test_the_grid_is_there_where_the_voxels_are_not(tmp_path: Path, suffix: str):
+    large = Volume(np.zeros((30, 30, 30), np.int16), Geometry((30, 30, 30), np.eye(4)), Quantity.HU)
+    path = write_volume(large, tmp_path / f"ct{suffix}")
+    path.write_bytes(path.read_bytes()[:1000])
+    assert read_geometry(path) == large.geometry
+
+
+def test_what_has_no_grid_is_refused(tmp_path: Path):
+    with pytest.raises(InputError, match=r"nope\.mha does not exist"):
+        read_geometry(tmp_path / "nope.mha")
+    for name in ("ct.mha", "ct.nii.gz"):
+        (tmp_path / name).write_bytes(b"hello")
+        with pytest.raises(InputError, match="cannot read"):
+            read_geometry(tmp_path / name)
+    (tmp_path / "ct.png").write_bytes(b"hello")
+    with pytest.raises(InputError, match=r"no header that says where its voxels lie; got suffix '\.png'"):
+        read_geometry(tmp_path / "ct.png")
 
 
 def test_a_missing_file():

@@ -15,9 +15,8 @@ def test_an_unknown_network_names_the_nearest():
 
 
 def test_a_name_like_no_other_lists_them_all():
-    with pytest.raises(
-        Mr2ctError, match="expected attention_unet, multiscale_attention, pix2pix_unet, resnet, patchgan$"
-    ):
+    names = "attention_unet, multiscale_attention, pix2pix_unet, resnet, patchgan, multiscale_patchgan"
+    with pytest.raises(Mr2ctError, match=f"expected {names}$"):
         build_network("zzz", {})
 
 

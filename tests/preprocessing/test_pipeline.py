@@ -109,10 +109,11 @@ def test_a_part_of_the_prepared_grid_can_be_brought_back(small_mr, small_ct):
     assert np.abs(back.voxels[covered].astype(int) - whole.voxels[covered]).mean() < 200
 
 
-def test_a_record_repeats_the_pipeline_exactly(small_mr):
+@pytest.mark.parametrize("spacing_mm", [1.5, (1.0, 1.5, 2.0)])
+def test_a_record_repeats_the_pipeline_exactly(small_mr, spacing_mm):
     steps = (
         ToCanonical(),
-        ToSpacing(1.5, "bspline"),
+        ToSpacing(spacing_mm, "bspline"),
         BodyMask("otsu"),
         BiasFieldCorrection(2, (5, 5)),
         LEARNT,

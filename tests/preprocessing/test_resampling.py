@@ -228,6 +228,24 @@ def test_undoing_the_spacing_covers_every_voxel(spacing):
     assert back.geometry == geometry
 
 
+def test_voxels_may_be_thicker_along_one_axis():
+    geometry = Geometry((20, 20, 24), np.diag([0.5, 0.5, 0.5, 1.0]))
+    ct = Volume(np.full(geometry.shape, 40, dtype=np.int16), geometry, Quantity.HU)
+    step = ToSpacing((1, 1, 3))
+    images, fitted = step.apply(Images(None, ct))
+    assert images.ct.geometry.spacing_mm == (1, 1, 3)
+    assert images.ct.geometry.shape == tuple(fitted["after"]["shape"]) == (10, 10, 4)
+    assert step.undo(images.ct, geometry, interpolation="linear", outside=None).geometry == geometry
+
+
+def test_the_size_of_voxels_has_one_record():
+    assert ToSpacing((2, 2.0, 2)) == ToSpacing(2) == ToSpacing([2])
+    assert ToSpacing([1, 1, 3]) == ToSpacing((1.0, 1.0, 3.0))
+    for size in (0, -1.0, (1, 1), (1, 1, 0), float("nan")):
+        with pytest.raises(InputError, match="unusable voxel size"):
+            ToSpacing(size)
+
+
 def test_undoing_a_part_of_the_grid_fills_the_rest():
     geometry = Geometry((20, 20, 20), np.diag([0.5, 0.5, 0.5, 1.0]))
     ct = Volume(np.full(geometry.shape, 40, dtype=np.int16), geometry, Quantity.HU)

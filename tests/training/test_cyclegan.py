@@ -7,8 +7,10 @@ import torch
 from torch import nn
 
 from mr2ct.training.cyclegan import CycleGAN, CycleWeights, Players
+from mr2ct.training.judgement import Game, JudgeWindow
 from mr2ct.training.learner import Learner
-from mr2ct.training.pix2pix import PairWeights, Pix2Pix
+from mr2ct.training.paired_loss import PairedLoss, PairWeights
+from mr2ct.training.pix2pix import Pix2Pix
 
 
 class Seen(nn.Module):
@@ -19,9 +21,10 @@ class Seen(nn.Module):
         self.convolution = nn.Conv2d(channels, 1, 3, padding=1)
         self.images: list[torch.Tensor] = []
 
-    def forward(self, images):
+    def forward(self, images, *, layers=False):
         self.images.append(images.detach().clone())
-        return self.convolution(images)
+        scores = self.convolution(images)
+        return ((images, scores),) if layers else scores
 
 
 @pytest.fixture
@@ -50,11 +53,11 @@ def batch() -> dict[str, torch.Tensor]:
 
 
 def pix2pix(learn, **how) -> Pix2Pix:
-    return Pix2Pix(learn(), learn(2), **{"weights": PairWeights(), **how})
+    return Pix2Pix(learn(), learn(2), **{"loss": PairedLoss(PairWeights(l1=100.0, gradient=0.0, outside=20.0)), **how})
 
 
 def test_pix2pix_lets_its_discriminator_wait(learn):
-    method = pix2pix(learn, adversarial_from=2)
+    method = pix2pix(learn, game=Game(begins=2))
     before = weights_of(method.discriminator)
     terms = [method.train_step(batch()).keys() for _ in range(2)]
     assert all(keys == {"l1", "gradient", "outside"} for keys in terms)
@@ -78,8 +81,41 @@ def test_pix2pix_shows_its_discriminator_the_mr_and_nothing_beyond_the_mask(lear
     assert torch.equal(images[0], images[2])
 
 
-def test_the_generators_turn_leaves_no_gradient_in_the_discriminator(learn):
-    method = pix2pix(learn)
+def test_pix2pix_shows_its_discriminator_ct_through_the_window(learn):
+    method, shown = pix2pix(learn, game=Game(window=JudgeWindow(-0.5, 0.5))), batch()
+    method.train_step(shown)
+    real = method.discriminator.network.images[1][:, 1:]
+    ct = shown["ct"].clamp(-0.5, 0.5)
+    expected = 2 * ct + 0.2 * (shown["ct"] - ct)
+    torch.testing.assert_close(real[shown["mask"] > 0], expected[shown["mask"] > 0])
+
+
+def test_pix2pix_matches_the_features_of_sct_and_ct(learn):
+    method, shown = pix2pix(learn, game=Game(feature_matching=5.0)), batch()
+    before = weights_of(method.discriminator)
+    terms = method.train_step(shown)
+    assert terms.keys() == {"l1", "gradient", "outside", "adversarial", "feature_matching", "discriminator"}
+    # sCT, CT in the generator's turn; CT, sCT in the discriminator's
+    images = method.discriminator.network.images
+    assert len(images) == 4
+    assert torch.equal(images[1], images[2])
+    expected = (images[0] - images[1]).abs().mean() / images[1].abs().mean()
+    assert float(terms["feature_matching"]) == pytest.approx(float(expected), rel=1e-5)
+    assert not torch.equal(before, weights_of(method.discriminator))
+
+
+@pytest.mark.parametrize("heavy", [{"adversarial": 1e4}, {"feature_matching": 1e4}])
+def test_a_term_that_weighs_more_moves_the_generator_elsewhere(learn, heavy):
+    alone, other = pix2pix(learn, game=Game(adversarial=0.0)), pix2pix(learn, game=Game(**{"adversarial": 0.0} | heavy))
+    for method in (alone, other):
+        for _ in range(3):
+            method.train_step(batch())
+    assert not torch.allclose(weights_of(alone.generator), weights_of(other.generator), atol=1e-4)
+
+
+@pytest.mark.parametrize("game", [Game(), Game(feature_matching=1.0)])
+def test_the_generators_turn_leaves_no_gradient_in_the_discriminator(learn, game):
+    method = pix2pix(learn, game=game)
     method.train_step(batch())
     assert all(p.grad is None for p in method.discriminator.network.parameters())
     assert all(p.requires_grad for p in method.discriminator.network.parameters())
@@ -87,7 +123,7 @@ def test_the_generators_turn_leaves_no_gradient_in_the_discriminator(learn):
 
 @pytest.mark.parametrize("kind", ["cross_entropy", "least_squares"])
 def test_a_discriminator_that_alone_learns_tells_real_from_synthetic(learn, kind):
-    method = pix2pix(learn, kind=kind)
+    method = pix2pix(learn, game=Game(kind=kind))
     fixed = batch()
     losses = [float(method.train_step(fixed)["discriminator"]) for _ in range(30)]
     assert losses[-1] < losses[0]

@@ -117,6 +117,14 @@ def test_the_best_weights_are_those_of_the_lowest_error(fabric, tmp_path):
     assert outcome.best_mae_hu == 4.0
 
 
+def test_the_last_weights_are_kept_where_the_error_is_not_all(fabric, tmp_path):
+    outcome, _, heard = count(fabric, tmp_path, scores=[9, 4, 6, 5, 8], max_steps=10, keep_last=True)
+    assert [best for *_, best in heard.validations] == [True, True, False, False, False]
+    kept = read_checkpoint(tmp_path / "best.pt")
+    assert (kept["step"], kept["mae_hu"]) == (10, 8.0)
+    assert outcome.best_mae_hu == 4.0
+
+
 def test_patience_ends_a_run_that_no_longer_improves(fabric, tmp_path):
     outcome, _, heard = count(fabric, tmp_path, scores=[5, 6, 4, 7, 4, 9, 9], max_steps=1000, patience=2)
     assert (outcome.steps, outcome.reason) == (10, NOT_IMPROVING)

@@ -11,14 +11,20 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from hypothesis.extra import numpy as arrays
 
+from mr2ct.evaluation.ssim import ssim
+from mr2ct.hounsfield import HuScaling, Tissue, tissue_mask
 from mr2ct.training.losses import (
+    TissueWeights,
     adversarial,
     gradient_difference,
     gradients,
     masked_l1,
     masked_mean,
     outside_l1,
+    sharpness_difference,
+    structural_dissimilarity,
     structure_difference,
+    tissue_weighted_l1,
 )
 
 SHAPES = [(2, 1, 5, 6), (1, 1, 4, 3, 5)]
@@ -106,6 +112,74 @@ def test_adversarial_terms_are_the_papers(real):
     assert float(adversarial(scores, real=real, kind="cross_entropy")) == pytest.approx(entropy, rel=1e-5)
 
 
+SCALING = HuScaling()
+TISSUES = TissueWeights.in_hu(SCALING, air=0.5, soft_tissue=2.0, bone=3.0)
+
+
+@both_dimensions
+def test_tissue_weights_are_of_the_true_cts_tissue_in_hu(shape):
+    one, other, mask = example(shape)
+    hu, inside = SCALING.to_hu(other.numpy()), mask.numpy() > 0
+    weights = sum(
+        tissue_mask(hu, tissue) * weight
+        for tissue, weight in ((Tissue.AIR, 0.5), (Tissue.SOFT_TISSUE, 2.0), (Tissue.BONE, 3.0))
+    )
+    expected = np.average(np.abs(one.numpy() - other.numpy())[inside], weights=weights[inside])
+    assert float(tissue_weighted_l1(one, other, mask, TISSUES)) == pytest.approx(expected, rel=1e-5)
+
+
+@both_dimensions
+def test_equal_tissue_weights_are_the_plain_l1(shape):
+    one, other, mask = example(shape)
+    equal = TissueWeights.in_hu(SCALING, air=3.0, soft_tissue=3.0, bone=3.0)
+    assert float(tissue_weighted_l1(one, other, mask, equal)) == pytest.approx(float(masked_l1(one, other, mask)))
+
+
+def smooth_pair(shape: tuple[int, ...]) -> tuple[torch.Tensor, torch.Tensor, torch.Tensor]:
+    """A CT of blocks, an sCT with its level and noise a little off, and a mask with a hole in it."""
+    generator = torch.Generator().manual_seed(2)
+    ct = torch.nn.functional.interpolate(torch.rand((1, 1, *(4 for _ in shape)), generator=generator), size=shape)
+    ct = 1.6 * ct - 0.9
+    sct = (0.9 * ct + 0.05 + 0.1 * torch.randn(ct.shape, generator=generator)).clamp(-1, 1)
+    mask = torch.ones_like(ct)
+    mask[..., :3] = 0
+    mask[0, 0][tuple(slice(5, 7) for _ in shape)] = 0
+    return sct, ct, mask
+
+
+@pytest.mark.parametrize("shape", [(24, 19), (14, 13, 16)], ids=["2-D", "3-D"])
+def test_dissimilarity_is_one_minus_the_evaluations_ssim(shape):
+    sct, ct, mask = smooth_pair(shape)
+    volumes = [SCALING.to_hu(image[0, 0].numpy()).reshape(*shape, *[1] * (3 - len(shape))) for image in (sct, ct)]
+    inside = mask[0, 0].numpy().reshape(volumes[0].shape)
+    expected = ssim(*volumes, inside, lowest_hu=SCALING.lowest_hu, highest_hu=SCALING.highest_hu)
+    assert float(structural_dissimilarity(sct, ct, mask)) == pytest.approx(1 - expected, abs=2e-5)
+
+
+def test_dissimilarity_pulls_an_image_to_the_other_and_feels_the_way_back_from_beyond_the_range():
+    sct, ct, mask = smooth_pair((24, 19))
+    image = (sct + 0.8).requires_grad_(True)
+    optimiser = torch.optim.Adam([image], lr=0.02)
+    before = float(structural_dissimilarity(image.detach(), ct, mask))
+    for _ in range(60):
+        optimiser.zero_grad()
+        structural_dissimilarity(image, ct, mask).backward()
+        optimiser.step()
+    assert float(structural_dissimilarity(image.detach(), ct, mask)) < before / 4
+
+
+def test_dissimilarity_looks_at_nothing_beyond_the_mask_and_is_0_where_no_window_fits():
+    sct, ct, mask = smooth_pair((24, 19))
+    changed = torch.where(mask > 0, sct, torch.tensor(0.9))
+    assert torch.equal(structural_dissimilarity(sct, ct, mask), structural_dissimilarity(changed, ct, mask))
+    for columns in (5, 19):
+        image = sct[..., :columns].clone().requires_grad_(True)
+        nothing = structural_dissimilarity(image, ct[..., :columns], torch.zeros_like(image))
+        nothing.backward()
+        assert float(nothing.detach()) == 0
+        assert not image.grad.any()
+
+
 # --- properties
 
 
@@ -145,6 +219,8 @@ def test_every_term_is_finite_and_not_negative_and_so_is_its_gradient(images):
         gradient_difference(predicted, other, mask),
         outside_l1(predicted, mask, value=-1.0),
         structure_difference(other, predicted, mask),
+        tissue_weighted_l1(predicted, other, mask, TISSUES),
+        structural_dissimilarity(predicted, other, mask),
     ]
     assert all(torch.isfinite(term) and term >= -1e-6 for term in terms)
     torch.stack(terms).sum().backward()
@@ -196,3 +272,45 @@ def test_a_perfect_judgement_costs_nothing():
     assert float(adversarial(certain, real=True, kind="cross_entropy")) == pytest.approx(0, abs=1e-9)
     assert float(adversarial(torch.zeros(1, 1, 2, 2), real=False, kind="cross_entropy")) == pytest.approx(math.log(2))
     assert float(adversarial(torch.zeros(1, 1, 2, 2), real=False, kind="least_squares")) == 0
+
+
+# --- sharpness
+
+
+def bone_and_mask(*shape: int) -> tuple[torch.Tensor, torch.Tensor]:
+    generator = torch.Generator().manual_seed(8)
+    return torch.rand(shape, generator=generator), torch.ones(shape)
+
+
+@pytest.mark.parametrize("shape", [(2, 1, 24, 20), (1, 1, 18, 20, 17), (1, 1, 5, 7), (1, 1, 1, 9)], ids=str)
+def test_half_the_slope_is_half_as_sharp_whatever_the_size(shape):
+    bone, mask = bone_and_mask(*shape)
+    assert float(sharpness_difference(bone, bone, mask, above=-1.0)) == 0
+    assert float(sharpness_difference(0.5 * bone + 3, bone, mask, above=-1.0)) == pytest.approx(0.5, abs=1e-3)
+    assert float(sharpness_difference(1.5 * bone, bone, mask, above=-1.0)) == pytest.approx(0.5, abs=1e-3)
+
+
+def test_only_the_targets_bone_in_the_mask_is_looked_at():
+    target = torch.zeros(1, 1, 40, 40)
+    target[..., 4:12, 4:12] = torch.rand(8, 8, generator=torch.Generator().manual_seed(1)) + 0.5
+    elsewhere = target.clone()
+    elsewhere[..., 20:, 20:] = torch.rand(20, 20)
+    mask = torch.ones_like(target)
+    assert float(sharpness_difference(elsewhere, target, mask, above=0.2)) == 0
+    mask[..., :20, :20] = 0
+    assert float(sharpness_difference(target * 0, target, mask, above=0.2)) == 0
+
+
+def test_an_edge_in_another_place_of_the_window_is_no_fault():
+    target, shifted = torch.zeros(1, 1, 16, 16), torch.zeros(1, 1, 16, 16)
+    target[..., 6], shifted[..., 8] = 1.0, 1.0
+    mask = torch.ones_like(target)
+    assert float(sharpness_difference(shifted, target, mask, above=-1.0)) == pytest.approx(0, abs=1e-6)
+
+
+def test_a_flat_image_feels_no_infinite_slope():
+    bone, mask = bone_and_mask(1, 1, 16, 16)
+    flat = torch.zeros_like(bone, requires_grad=True)
+    sharpness_difference(flat, bone, mask, above=-1.0).backward()
+    assert torch.isfinite(flat.grad).all()
+    assert torch.isfinite(sharpness_difference(bone, bone, torch.zeros_like(bone), above=-1.0))

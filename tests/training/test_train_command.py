@@ -102,7 +102,9 @@ def test_every_recipe_that_ships_trains(path, stores, tmp_path):
     assert written["optimiser"].items() <= resolved["optimiser"].items()
     assert bundle.description.licence == resolved["bundle"]["licence"]
     assert bundle.description.training_data == resolved["bundle"]["training_data"]
-    assert {"split.json", "metrics.csv", "last.pt", "best.pt", "tensorboard"} <= {
+    (step,) = bundle.description.provenance.training
+    assert len(step.sources_sha256) == 64
+    assert {"commands.jsonl", "split.json", "metrics.csv", "last.pt", "best.pt", "tensorboard"} <= {
         left.name for left in (tmp_path / "run").iterdir()
     }
 

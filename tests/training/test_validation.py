@@ -10,8 +10,9 @@ from torch import nn
 from mr2ct.datasets.sampling import BoxPlan
 from mr2ct.datasets.store import CaseStore
 from mr2ct.errors import DataSetError
+from mr2ct.evaluation.sharpness import bone_gradient_energy_percent
 from mr2ct.hounsfield import HuScaling
-from mr2ct.training.validation import Validation
+from mr2ct.training.validation import ScoredSlice, Validation
 
 SCALING = HuScaling()
 CPU = torch.device("cpu")
@@ -49,6 +50,7 @@ def test_the_score_is_the_mean_masked_error_of_the_middle_slices(heads):
         middle = volume[0].info.shape[axis] // 2
         ct, mask = (np.take(image, middle, axis) for image in (volume[0].ct(), volume[0].mask()))
         expected[f"mae_hu_{plane}"] = np.abs(ct.astype(float) - guessed)[mask > 0].mean()
+    assert scores.pop("bone_gradient_energy_percent") == 0
     assert scores == {
         "mae_hu": pytest.approx(np.mean(list(expected.values())), rel=1e-4),
         **{key: pytest.approx(value, rel=1e-4) for key, value in expected.items()},
@@ -59,7 +61,7 @@ def test_single_slices_are_scored_in_their_plane(heads):
     axial = [case for case in heads if "axial" in case.info.case]
     network = Guess()
     check = validation(axial)
-    assert check(network).keys() == {"mae_hu", "mae_hu_axial"}
+    assert check(network).keys() == {"mae_hu", "mae_hu_axial", "bone_gradient_energy_percent"}
     # whole slices on a grid of few sizes
     assert set(network.seen) == {torch.Size([1, 1, 64, 64])}
     assert [scored.mr.shape for scored in check.slices] == [(40, 44), (40, 44)]
@@ -80,8 +82,28 @@ def test_a_volume_is_scored_whole_through_the_window(heads):
     scores = check(Guess(offset=-1.0))
     ct, mask = volume[0].ct().astype(float), volume[0].mask() > 0
     assert scores["mae_hu"] == pytest.approx(np.abs(ct + 1024)[mask].mean(), rel=1e-4)
-    assert scores.keys() == {"mae_hu", "mae_hu_volume"}
+    assert scores.keys() == {"mae_hu", "mae_hu_volume", "bone_gradient_energy_percent"}
     assert check.slices[0].sct_hu.shape == (40, 44, 36)
+
+
+def a_scored_slice(sct_hu, ct_hu, mask) -> ScoredSlice:
+    return ScoredSlice("p", np.zeros_like(ct_hu), sct_hu, ct_hu, mask)
+
+
+def test_sharpness_is_that_of_the_evaluation():
+    rng = np.random.default_rng(4)
+    ct, sct = (rng.normal(300, 900, (20, 24)).astype(np.float32) for _ in range(2))
+    mask = rng.random((20, 24)) < 0.7
+    expected = bone_gradient_energy_percent(sct[..., None], ct[..., None], mask[..., None], (1.0, 1.0, 1.0))
+    assert a_scored_slice(sct, ct, mask).bone_gradient_energy_percent == pytest.approx(expected, rel=0.01)
+    assert a_scored_slice(ct, ct, mask).bone_gradient_energy_percent == 100
+
+
+def test_without_bone_there_is_no_sharpness(heads, monkeypatch):
+    water = np.zeros((8, 8), np.float32)
+    assert np.isnan(a_scored_slice(water, water, water == 0).bone_gradient_energy_percent)
+    monkeypatch.setattr("mr2ct.training.validation.BONE_ABOVE_HU", 1e6)
+    assert "bone_gradient_energy_percent" not in validation(heads[:1])(Guess())
 
 
 def test_a_limit_spreads_over_the_cases(heads):

@@ -6,17 +6,13 @@ import json
 
 import numpy as np
 import pytest
-import torch
 from typer.testing import CliRunner
 
-from mr2ct.bundles import BundleDescription, load_bundle, write_bundle
+from mr2ct.bundles import load_bundle, zoo
 from mr2ct.cli.main import app
 from mr2ct.geometry import Geometry
-from mr2ct.inference import Translator
 from mr2ct.io import read_volume, write_volume
-from mr2ct.models import build_network
-from mr2ct.preprocessing.pipeline import default_pipeline
-from mr2ct.trust.calibration import Calibration, Variant
+from mr2ct.trust.calibration import MEAN, Calibration, Variant
 from mr2ct.trust.hu_distribution import N_BINS
 from mr2ct.trust.levels import Levels
 from mr2ct.trust.small_network import SmallNetwork
@@ -24,39 +20,21 @@ from mr2ct.trust.uncertainty_features import FEATURES
 from mr2ct.volume import Quantity, Volume
 
 
-def variant(translator):
-    """A calibration with made-up numbers."""
+def variant(*bundles):
+    """A calibration of these models with made-up numbers."""
     rng = np.random.default_rng(0)
     weights = rng.normal(0, 0.3, (len(FEATURES), N_BINS)).astype(np.float32)
     zeros, ones = np.zeros(len(FEATURES), np.float32), np.ones(len(FEATURES), np.float32)
     network = SmallNetwork(zeros, ones, (weights,), (np.zeros(N_BINS, np.float32),))
-    member = (translator.description.name, translator.description.weights_sha256)
-    return Variant((member,), network, Levels((1.0, 1.0, 1.0), (0.9, 0.9, 0.9)), 25.0)
+    members = tuple((bundle.description.name, bundle.description.weights_sha256) for bundle in bundles)
+    return Variant(members, network, Levels((1.0, 1.0, 1.0), (0.9, 0.9, 0.9)), 25.0)
 
 
 @pytest.fixture(scope="module")
-def model(tmp_path_factory):
+def model(tiny_bundle, tmp_path_factory):
     """The folder of a bundle with a tiny untrained network and a calibration."""
-    torch.manual_seed(1)
-    arguments = {"widths": [2, 4]}
-    network = build_network("attention_unet", arguments)
-    description = BundleDescription(
-        format_version=1,
-        name="tiny",
-        method="supervised",
-        network={"name": "attention_unet", "arguments": arguments},
-        preprocessing=default_pipeline().to_record(),
-        hu_range=(-1024, 3071),
-        spacing_mm=(1, 1, 1),
-        planes=("axial", "coronal", "sagittal"),
-        context_slices=1,
-        training_data="none",
-        licence="MIT",
-        metrics={},
-    )
     folder = tmp_path_factory.mktemp("models") / "tiny"
-    bundle = write_bundle(folder, state=network.state_dict(), description=description, card="# tiny")
-    record = Calibration((variant(Translator.from_bundle(bundle, device="cpu")),)).to_record()
+    record = Calibration((variant(tiny_bundle(folder)),)).to_record()
     described = json.loads((folder / "bundle.json").read_text(encoding="utf-8")) | {"calibration": record}
     (folder / "bundle.json").write_text(json.dumps(described), encoding="utf-8")
     return folder
@@ -105,3 +83,46 @@ def test_a_calibration_of_other_weights_is_refused(model, mr_path, tmp_path):
     )
     assert result.exit_code == 2
     assert "calibration is of another model" in result.stderr
+
+
+@pytest.fixture
+def own_best(tiny_bundle, tmp_path, monkeypatch):
+    """A zoo of two models and the ensemble of both, calibrated."""
+    folder = tmp_path / "zoo"
+    bundles = [tiny_bundle(folder / name, seed=seed) for seed, name in enumerate(("one", "two"))]
+    (folder / "best").mkdir()
+    described = {"format_version": 1, "name": "best", "members": ["one", "two"]}
+    (folder / "best" / "ensemble.json").write_text(json.dumps(described), encoding="utf-8")
+    record = Calibration((variant(*bundles),), sct=MEAN).to_record()
+    (folder / "best" / "calibration.json").write_text(json.dumps(record), encoding="utf-8")
+    monkeypatch.setattr(zoo, "SHIPPED_FOLDER", folder)
+    return folder / "best"
+
+
+def test_an_ensemble_keeps_its_sct_and_says_who_was_asked(own_best, mr_path, tmp_path):
+    run(mr_path, "-o", tmp_path / "with", "--best", "--uncertainty")
+    run(mr_path, "-o", tmp_path / "without", "--best")
+    scts = [read_volume(tmp_path / out / "head_sct.nii.gz", quantity=Quantity.HU) for out in ("with", "without")]
+    np.testing.assert_array_equal(scts[0].voxels, scts[1].voxels)
+    half_width = read_volume(tmp_path / "with" / "head_uncertainty.nii.gz", quantity=Quantity.HU)
+    assert np.ptp(half_width.voxels) > 0
+    record = json.loads((tmp_path / "with" / "head_sct.json").read_text(encoding="utf-8"))
+    assert record["model"] == "best"
+    assert record["uncertainty"]["models"] == ["one", "two"]
+
+
+@pytest.mark.parametrize("members", [["one"], ["two", "one"]])
+def test_an_ensemble_calibrated_with_others_states_no_uncertainty(own_best, mr_path, tmp_path, members):
+    described = {"format_version": 1, "name": "best", "members": members}
+    (own_best / "ensemble.json").write_text(json.dumps(described), encoding="utf-8")
+    result = CliRunner().invoke(app, ["convert", str(mr_path), "-o", str(tmp_path / "out"), "--best", "--uncertainty"])
+    assert result.exit_code == 2
+    assert "best was not calibrated with these members" in result.stderr
+    run(mr_path, "-o", tmp_path / "out", "--best")
+
+
+def test_uncertainty_is_not_known_of_flips(model, mr_path, tmp_path):
+    options = ["-o", str(tmp_path / "out"), "--model", str(model), "--uncertainty", "--flips"]
+    result = CliRunner().invoke(app, ["convert", str(mr_path), *options])
+    assert result.exit_code == 2
+    assert "calibrated without flips" in result.stderr

@@ -10,8 +10,9 @@ from mr2ct.bundles import BundleDescription
 from mr2ct.bundles.card import with_section
 from mr2ct.errors import BundleError, InputError
 from mr2ct.geometry import Geometry
-from mr2ct.inference import Translator
-from mr2ct.trust.calibration import Calibration
+from mr2ct.inference import Ensemble, Translator
+from mr2ct.inference.views import FLIPS
+from mr2ct.trust.calibration import MEAN, Calibration
 from mr2ct.trust.calibration_fit import DrawnCase, Truth, draw_case, fit_variant, truth_of
 from mr2ct.trust.reliability import case_reliability, reliability_summary
 from mr2ct.trust.uncertainty import member_answers, near_body, predict_uncertainty
@@ -49,8 +50,8 @@ def describe(name, sha, **changes):
     return BundleDescription(**keys | changes)
 
 
-def translator(name="one", sha="a", gain=0.2, **changes):
-    return Translator(Linear(gain), describe(name, sha, **changes), device="cpu", precision="fp32")
+def translator(name="one", sha="a", gain=0.2, views=("plain",), **changes):
+    return Translator(Linear(gain), describe(name, sha, **changes), device="cpu", precision="fp32", views=views)
 
 
 def head(shape=(40, 36, 34), affine=None, seed=1):
@@ -181,6 +182,7 @@ def test_a_wrong_plane_is_refused_as_in_translate(models, record):
         ({"features": ["sct"]}, "another version"),
         ({"format_version": 2}, "another version"),
         ({"interval": "most"}, "cannot be read"),
+        ({"sct": "median"}, "cannot be read"),
         ({"variants": [{}]}, "cannot be read"),
     ],
 )
@@ -192,6 +194,22 @@ def test_damaged_calibrations_say_so(harm, words, record):
 def test_the_record_comes_back_whole(record):
     assert Calibration.from_record(record).to_record() == record
     assert record["models"] == ["one", "two"]
+
+
+def test_the_sct_of_an_ensemble_is_its_mean(models, record):
+    together = Ensemble(
+        "both",
+        tuple(translator(name, sha, gain, views=FLIPS) for name, sha, gain in (("one", "a", 0.2), ("two", "b", 0.3))),
+    )
+    of_mean = Calibration(Calibration.from_record(record).variants[:1], sct=MEAN).to_record()
+    for shape in ((40, 36, 1), (42, 38, 36)):
+        mr = head(shape)
+        uncertain = predict_uncertainty(mr, together.members, of_mean)
+        np.testing.assert_array_equal(uncertain.sct.voxels, together.translate(mr).sct.voxels)
+    assert together.recorded(uncertain.translation).record["model"] == "both"
+    first = predict_uncertainty(mr, models, record)
+    assert np.abs(first.sct.voxels.astype(int) - uncertain.sct.voxels).max() > 5
+    assert (first.half_width_hu.voxels != uncertain.half_width_hu.voxels).any()
 
 
 def test_a_case_is_drawn_inside_its_mask_and_repeatably(models):

@@ -4,16 +4,21 @@ from __future__ import annotations
 
 from mr2ct.bundles.bundle import Bundle, load_bundle, load_network, write_bundle
 from mr2ct.bundles.description import BundleDescription, NetworkDescription
-from mr2ct.bundles.zoo import DEFAULT_MODEL, find_bundle, shipped
+from mr2ct.bundles.ensemble import EnsembleBundle
+from mr2ct.bundles.zoo import BEST, DEFAULT_MODEL, find_bundle, find_model, shipped, shipped_ensembles
 
 __all__ = [
+    "BEST",
     "DEFAULT_MODEL",
     "Bundle",
     "BundleDescription",
+    "EnsembleBundle",
     "NetworkDescription",
     "find_bundle",
+    "find_model",
     "load_bundle",
     "load_network",
     "shipped",
+    "shipped_ensembles",
     "write_bundle",
 ]

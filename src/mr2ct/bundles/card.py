@@ -7,7 +7,21 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
+from mr2ct.bundles.card_origin import how_made, how_to_cite, licence_in_words
+from mr2ct.bundles.card_tables import (
+    GROUP_COLUMNS,
+    TISSUE_COLUMNS,
+    figure_table,
+    group_rows,
+    markdown_table,
+    overall_table,
+    worst_table,
+)
 from mr2ct.bundles.description import BundleDescription
+from mr2ct.bundles.evaluation_record import EvaluationRecord
+
+FAILURES_FILE, TRAINING_FILE = "failures.png", "training.png"
+"""Pictures beside a card."""
 
 _TEMPLATE = """# {name}
 
@@ -24,27 +38,49 @@ An MR volume goes in, a synthetic CT in Hounsfield units comes out. **Not a medi
 | preprocessing | {steps} |
 | licence | {licence} |
 
+## What it is for, and what not
+
+{intended_use}
+
+{unsuited}
+
 ## Trained on
 
 {training_data}
 
+{licence_words}
+
 ## On held-out patients
 
 {metrics}
-
+{failures}
 ## Use
 
     mr2ct convert INPUT -o OUT --model {name}
 
-{intended_use}
-
 ## Limits
 
 {limits}
+
+## How it was made
+
+{made}
+
+## How to cite
+
+{cite}
 """
 
-_INTENDED_USE = "Research on MR-only workflows, teaching, and comparison of methods. Never for diagnosis or treatment."
-_LIMITS = (
+INTENDED_USE = (
+    "For research on MR-only workflows, teaching, and comparison of methods. Never for diagnosis or treatment."
+)
+UNSUITED = (
+    "a decision about a patient, dose planning included: no authority has cleared it, and nobody has checked this case",
+    "other parts of the body, animals, children, other contrasts and field strengths than it was trained on",
+    "implants, surgery, large lesions, strong artefacts: it draws what is usual there",
+    "finding anything: what the MR does not show, the sCT makes up",
+)
+LIMITS = (
     "It sees what its training data showed: other scanners, sequences, body parts, implants and pathology may fail "
     "without warning.",
     "Air and cortical bone are both dark in MR; thin bone, sinuses and the skull base are where errors are largest.",
@@ -53,9 +89,22 @@ _LIMITS = (
 
 
 def fill_card(
-    description: BundleDescription, *, intended_use: str = _INTENDED_USE, limits: Sequence[str] = _LIMITS
+    description: BundleDescription,
+    *,
+    intended_use: str = INTENDED_USE,
+    unsuited: Sequence[str] = UNSUITED,
+    limits: Sequence[str] = LIMITS,
+    failures: Sequence[str] = (),
+    citations: Sequence[str] = (),
+    pictures: Sequence[str] = (),
 ) -> str:
     """The Markdown of MODEL_CARD.md for a described model.
+
+    Parameters
+    ----------
+    intended_use : a sentence or two. unsuited : what the model is not for. limits : sentences.
+    failures : what was seen to go wrong, sentences; shown where cases were scored.
+    citations : of the data, each a line. pictures : which of `FAILURES_FILE`, `TRAINING_FILE` lie beside the card.
 
     Example
     -------
@@ -74,10 +123,15 @@ def fill_card(
         highest=description.hu_range[1],
         steps=", then ".join(steps) or "none",
         licence=description.licence,
+        licence_words=licence_in_words(description.licence),
         training_data=description.training_data,
-        metrics=_metrics_table(description.metrics),
+        metrics=_figures(description),
+        failures=_failures(description.evaluation, failures, pictures),
+        made=how_made(description, picture=TRAINING_FILE if TRAINING_FILE in pictures else None),
         intended_use=intended_use,
-        limits="\n".join(f"- {limit}" for limit in limits),
+        unsuited="Not for:\n\n" + _list(unsuited),
+        limits=_list(limits),
+        cite=how_to_cite(description, citations),
     )
 
 
@@ -91,11 +145,56 @@ def input_in_words(description: BundleDescription) -> str:
     return f"{planes} {slabs}"
 
 
-def _metrics_table(metrics: dict[str, float]) -> str:
-    if not metrics:
+def _figures(description: BundleDescription) -> str:
+    record = description.evaluation
+    if record is not None:
+        return "\n\n".join(
+            part
+            for part in (
+                scored_in_words(record),
+                overall_table(record),
+                "By plane and by centre:",
+                figure_table(group_rows(record), GROUP_COLUMNS),
+                "By tissue of the true CT (air below -250 HU, bone above 250 HU):",
+                figure_table(record.by_tissue, TISSUE_COLUMNS),
+            )
+            if part
+        )
+    if not description.metrics:
         return "Not measured."
-    rows = [f"| {name} | {value:.4g} |" for name, value in metrics.items()]
-    return "\n".join(["| metric | value |", "|---|---|", *rows])
+    return markdown_table(["metric", "value"], [[name, f"{value:.4g}"] for name, value in description.metrics.items()])
+
+
+def scored_in_words(record: EvaluationRecord) -> str:
+    """Who was scored, how, and what the brackets are; ends with the record's caveat."""
+    patients = ", ".join(f"{n} {side}" for side, n in record.split.items() if side != "seed")
+    drawn = f" (split by patient: {patients}; seed {record.split.get('seed', '?')})" if patients else ""
+    held_out = {"test": "whom training never saw", "validation": "of the validation side, by which weights were chosen"}
+    words = (
+        f"{record.n_cases} cases of {record.n_patients} patients {held_out[record.side]}{drawn}, converted as a user "
+        "would, without their masks, and scored inside them as `mr2ct evaluate --skull` does, by the protocols "
+        f"{' and '.join(record.protocols)}. Mean over cases; in brackets the {record.interval:.0%} interval of the "
+        f"mean, {record.resamples} resamples of patients."
+    )
+    return f"{words}\n\n**{record.caveat}**" if record.caveat else words
+
+
+def _failures(record: EvaluationRecord | None, sentences: Sequence[str], pictures: Sequence[str]) -> str:
+    """The section of known failures; a blank line where no case was looked at."""
+    if record is None or not record.worst:
+        return ""
+    chosen = "The worst case of each plane" if len({case.plane for case in record.worst}) > 1 else "The worst cases"
+    sentence = f"{chosen}, by MAE (HU), which is also given in each tissue of the true CT:"
+    lines = ["", "## Known failures", "", sentence, "", worst_table(record.worst)]
+    if FAILURES_FILE in pictures:
+        lines += ["", f"![The worst cases: MR, sCT, CT and their difference]({FAILURES_FILE})"]
+    if sentences:
+        lines += ["", _list(sentences)]
+    return "\n".join([*lines, ""])
+
+
+def _list(sentences: Sequence[str]) -> str:
+    return "\n".join(f"- {sentence}" for sentence in sentences)
 
 
 def with_section(card: str, title: str, text: str, *, before: str) -> str:

@@ -10,6 +10,8 @@ from typing import Any, Literal
 
 from pydantic import BaseModel, ConfigDict, Field, ValidationError, field_validator, model_validator
 
+from mr2ct.bundles.evaluation_record import EvaluationRecord
+from mr2ct.bundles.provenance import Provenance
 from mr2ct.errors import BundleError
 from mr2ct.hounsfield import HuScaling
 
@@ -27,7 +29,7 @@ class NetworkDescription(BaseModel):
 
 
 class BundleDescription(BaseModel):
-    """The keys of `bundle.json`; none may be missing and no other may be there.
+    """The keys of `bundle.json`; none without a default may be missing and no other may be there.
 
     Parameters
     ----------
@@ -42,6 +44,8 @@ class BundleDescription(BaseModel):
     patch_size : window of a 3-D network in voxels (i, j, k), each at least 8; None for the others.
     training_data, licence : for people, in a sentence.
     metrics : figures on held-out patients by name; `mae_hu` is the masked MAE that `mr2ct models` lists.
+    evaluation : the same with intervals, by plane, centre and tissue, for the card; None where it was not scored so.
+    provenance : the commands and the code that made and scored the weights; None where not recorded.
     input_reference : what the training images look like, for `trust.input_check`; None where it was not learnt.
     calibration : how the spread of predictions becomes an interval in HU, for `trust.uncertainty`; None likewise.
     weights_sha256 : of `weights.safetensors`, 64 hexadecimal digits; `write_bundle` fills it in.
@@ -76,6 +80,8 @@ class BundleDescription(BaseModel):
     training_data: str
     licence: str
     metrics: dict[str, float]
+    evaluation: EvaluationRecord | None = None
+    provenance: Provenance | None = None
     input_reference: dict[str, Any] | None = None
     calibration: dict[str, Any] | None = None
     weights_sha256: str = Field(default="", pattern=r"^([0-9a-f]{64})?$")

@@ -1,4 +1,4 @@
-"""The models that ship inside the package, and how a name or a path becomes a bundle."""
+"""The models that ship inside the package, and how a name or a path becomes a bundle, or an ensemble of them."""
 
 from __future__ import annotations
 
@@ -6,9 +6,13 @@ from difflib import get_close_matches
 from pathlib import Path
 
 from mr2ct.bundles.bundle import DESCRIPTION_FILE, Bundle, load_bundle
+from mr2ct.bundles.ensemble import ENSEMBLE_FILE, EnsembleBundle, load_ensemble
 from mr2ct.errors import BundleError
 
 DEFAULT_MODEL = "brain-attention-unet"
+BEST = "best"
+"""The ensemble of `mr2ct convert --best`; shipped/best/ensemble.json says what it is made of."""
+
 SHIPPED_FOLDER = Path(__file__).parent / "shipped"
 
 
@@ -20,8 +24,32 @@ def shipped(folder: Path | None = None) -> tuple[str, ...]:
     >>> shipped(Path("no/such/folder"))
     ()
     """
+    return _folders_with(DESCRIPTION_FILE, folder)
+
+
+def shipped_ensembles(folder: Path | None = None) -> tuple[str, ...]:
+    """Names of the ensembles in `folder` (default: those that ship with mr2ct), sorted; none is opened.
+
+    Example
+    -------
+    >>> shipped_ensembles(Path("no/such/folder"))
+    ()
+    """
+    return _folders_with(ENSEMBLE_FILE, folder)
+
+
+def _folders_with(file: str, folder: Path | None) -> tuple[str, ...]:
     folder = SHIPPED_FOLDER if folder is None else folder
-    return tuple(sorted(path.parent.name for path in folder.glob(f"*/{DESCRIPTION_FILE}")))
+    return tuple(sorted(path.parent.name for path in folder.glob(f"*/{file}")))
+
+
+def find_model(model: str | Path = DEFAULT_MODEL) -> Bundle | EnsembleBundle:
+    """What a name or a folder stands for: one model, or an ensemble such as "best". Errors as in `find_bundle`."""
+    if str(model) in shipped_ensembles():
+        return load_ensemble(SHIPPED_FOLDER / str(model), find_bundle)
+    if str(model) not in shipped() and (Path(model) / ENSEMBLE_FILE).is_file():
+        return load_ensemble(model, find_bundle)
+    return find_bundle(model)
 
 
 def find_bundle(model: str | Path = DEFAULT_MODEL) -> Bundle:
@@ -31,7 +59,8 @@ def find_bundle(model: str | Path = DEFAULT_MODEL) -> Bundle:
 
     Raises
     ------
-    BundleError : neither a shipped model nor a bundle folder; or what is there is altered or incomplete.
+    BundleError : neither a shipped model nor a bundle folder; or what is there is altered or incomplete; or an
+        ensemble, which is several.
 
     Example
     -------
@@ -42,6 +71,13 @@ def find_bundle(model: str | Path = DEFAULT_MODEL) -> Bundle:
     names = shipped()
     if str(model) in names:
         return load_bundle(SHIPPED_FOLDER / str(model))
+    if str(model) in shipped_ensembles():
+        raise BundleError(
+            f"{model} is several models",
+            got=model,
+            expected=f"one of {', '.join(names)}, or a bundle folder",
+            remedy=f"`mr2ct convert --model {model}` runs them together; here, name one of them",
+        )
     if Path(model).is_dir():
         return load_bundle(model)
     raise BundleError(

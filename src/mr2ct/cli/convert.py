@@ -3,10 +3,10 @@
 from __future__ import annotations
 
 from contextlib import suppress
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import cached_property
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated
+from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
@@ -15,10 +15,11 @@ from mr2ct.errors import InputError, Mr2ctError
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
 
-    from mr2ct.bundles import Bundle
-    from mr2ct.inference import Translation, Translator
+    from mr2ct.bundles import Bundle, EnsembleBundle
+    from mr2ct.inference import Ensemble, Translation, Translator
     from mr2ct.inference.translator import StageProgress
     from mr2ct.inference.worklist import WorkItem
+    from mr2ct.preprocessing.pipeline import Prepared
     from mr2ct.trust.uncertainty import Uncertain
     from mr2ct.trust.verdict import InputVerdict
     from mr2ct.volume import Volume
@@ -30,9 +31,19 @@ def convert(  # noqa: PLR0913, PLR0917 - the command's options
         typer.Argument(help="MR files, DICOM folders, picture slices, or folders of them.", show_default=False),
     ],
     out: Annotated[Path, typer.Option("-o", "--output", help="Folder for the sCTs: <input's name>_sct.nii.gz.")],
-    model: Annotated[str, typer.Option(help="A shipped model (see `mr2ct models`) or a bundle folder.")] = (
-        "brain-attention-unet"
-    ),
+    model: Annotated[
+        str | None,
+        typer.Option(
+            help="A shipped model (see `mr2ct models`) or a bundle folder.", show_default="brain-attention-unet"
+        ),
+    ] = None,
+    best: Annotated[
+        bool,
+        typer.Option("--best", help="The mean of the best shipped models, with --flips: slower, better."),
+    ] = False,
+    flips: Annotated[
+        bool, typer.Option("--flips", help="Also convert the head mirrored, and take the mean: twice the time.")
+    ] = False,
     planes: Annotated[str, typer.Option(help="all, axial, coronal or sagittal.")] = "all",
     device: Annotated[str, typer.Option(help="auto, cpu or cuda.")] = "auto",
     preview: Annotated[bool, typer.Option("--preview", help="Also write <input's name>_preview.png.")] = False,
@@ -58,25 +69,46 @@ def convert(  # noqa: PLR0913, PLR0917 - the command's options
 
     pictures = output_format == "png"
     sizes = millimetres(spacing_mm)
-    options = _Options(planes, device, mask, series, sizes, force, preview, pictures, uncertainty)
+    chosen = _chosen_model(model, best=best, flips=flips, uncertainty=uncertainty)
+    options = _Options(planes, device, mask, series, sizes, force, preview, pictures, uncertainty, flips)
     items = worklist(inputs, out, output_format=output_format, pictures=spacing_mm is not None)
     if mask is not None and len(items) > 1:
         raise InputError("one mask for several inputs", got=f"{len(items)} inputs", expected="one input with --mask")
-    _convert_unless_done(items, model, options, overwrite=overwrite)
+    _convert_unless_done(items, chosen, options, overwrite=overwrite)
+
+
+def _chosen_model(model: str | None, *, best: bool, flips: bool, uncertainty: bool) -> str:
+    from mr2ct.bundles import BEST, DEFAULT_MODEL
+
+    if best and model is not None:
+        raise InputError(
+            "two models at once",
+            got=f"--best and --model {model}",
+            expected="one of them",
+            remedy=f"--flips gives {model} the flips that --best has",
+        )
+    if flips and uncertainty and not best:
+        raise InputError(
+            "the models' uncertainty is calibrated without flips",
+            got="--flips and --uncertainty",
+            expected="one of them",
+            remedy="--best has both",
+        )
+    return BEST if best else model or DEFAULT_MODEL
 
 
 def _convert_unless_done(items: Sequence[WorkItem], model: str, options: _Options, *, overwrite: bool) -> None:
-    from mr2ct.bundles import find_bundle
+    from mr2ct.bundles import find_model
 
     todo = [item for item in items if overwrite or not item.is_done]
     n_done = len(items) - len(todo)
     if n_done:
         typer.echo(f"{n_done} of {len(items)} done already, skipped; --overwrite converts again")
     if todo:
-        bundle = find_bundle(model)
+        found = find_model(model)
         if options.uncertainty:
-            _require_calibrated(bundle)
-        failures = _convert_all(todo, _Converter(bundle, options))
+            _require_calibrated(found)
+        failures = _convert_all(todo, _Converter(found, options))
         _summarise(len(todo), failures, n_done=n_done)
 
 
@@ -91,6 +123,7 @@ class _Options:
     preview: bool
     pictures: bool
     uncertainty: bool
+    flips: bool
 
 
 @dataclass(frozen=True)
@@ -104,27 +137,38 @@ class _Converted:
 class _Converter:
     """Converts one item; the network is loaded when the first input has turned out to be fit for it."""
 
-    bundle: Bundle
+    model: Bundle | EnsembleBundle
     options: _Options
 
     @cached_property
-    def translator(self) -> Translator:
-        from mr2ct.inference import Translator
+    def lead(self) -> Bundle:
+        """The model whose training images the input is compared with."""
+        from mr2ct.bundles import EnsembleBundle
 
-        return Translator.from_bundle(self.bundle, device=self.options.device)
+        return self.model.members[0] if isinstance(self.model, EnsembleBundle) else self.model
 
     @cached_property
-    def ensemble(self) -> tuple[Translator, ...]:
-        """The chosen model first, then those that its calibration was made with, as far as they are there."""
+    def translator(self) -> Translator | Ensemble:
+        from mr2ct.inference import load_model
+
+        return load_model(self.model, device=self.options.device, flips=self.options.flips)
+
+    @cached_property
+    def asked(self) -> tuple[Translator, ...]:
+        """For an interval: an ensemble's members; or the chosen model, then those that its calibration was made with,
+        as far as they are there.
+        """
         from mr2ct.bundles import find_bundle
         from mr2ct.errors import BundleError
-        from mr2ct.inference import Translator
+        from mr2ct.inference import Ensemble, Translator
 
+        if isinstance(self.translator, Ensemble):
+            return self.translator.members
         members = [self.translator]
-        for name in (self.bundle.description.calibration or {}).get("models", []):
+        for name in (_calibration_of(self.model) or {}).get("models", []):
             # one model is enough for an interval, a wider one
             with suppress(BundleError):
-                if name != self.bundle.description.name:
+                if name != self.lead.description.name:
                     members.append(Translator.from_bundle(find_bundle(name), device=self.options.device))
         return tuple(members)
 
@@ -138,11 +182,11 @@ class _Converter:
         mr = read_volume(item.source, series=chosen.series, spacing_mm=chosen.spacing_mm, force=chosen.force)
         mask = None if chosen.mask is None else read_volume(chosen.mask, quantity=Quantity.MASK)
         progress("checking", 0.0)
-        verdict, prepared = check_and_prepare(mr, self.bundle.description, mask=mask)
+        verdict, prepared = check_and_prepare(mr, self.lead.description, mask=mask)
         if not chosen.force:
-            _require_fit(verdict, self.bundle.description.name)
+            _require_fit(verdict, self.lead.description.name)
         if chosen.uncertainty:
-            uncertain = self._uncertain(mr, mask, progress)
+            uncertain = self._uncertain(mr, mask, prepared, progress)
             done = _Converted(uncertain.translation, verdict, uncertain)
         else:
             translation = self.translator.translate(
@@ -151,13 +195,19 @@ class _Converter:
             done = _Converted(translation, verdict)
         return self._written(item, mr, done, progress)
 
-    def _uncertain(self, mr: Volume, mask: Volume | None, progress: StageProgress) -> Uncertain:
-        from mr2ct.trust.uncertainty import predict_uncertainty
+    def _uncertain(
+        self, mr: Volume, mask: Volume | None, prepared: Prepared | None, progress: StageProgress
+    ) -> Uncertain:
+        from mr2ct.inference import Ensemble
+        from mr2ct.trust.calibration import Calibration
+        from mr2ct.trust.uncertainty import body_uncertainty
 
-        calibration, chosen = self.bundle.description.calibration or {}, self.options
-        return predict_uncertainty(
-            mr, self.ensemble, calibration, mask=mask, planes=chosen.planes, force=chosen.force, progress=progress
-        )
+        known = Calibration.from_record(_calibration_of(self.model) or {})
+        body = self.asked[0].prepare(mr, mask=mask, force=self.options.force, prepared=prepared)
+        uncertain = body_uncertainty(body, self.asked, known, planes=self.options.planes, progress=progress)
+        if isinstance(self.translator, Ensemble):
+            return replace(uncertain, translation=self.translator.recorded(uncertain.translation))
+        return uncertain
 
     def _written(self, item: WorkItem, mr: Volume, done: _Converted, progress: StageProgress) -> _Converted:
         from mr2ct.io import write_volume
@@ -177,11 +227,23 @@ class _Converter:
         return done
 
 
-def _require_calibrated(bundle: Bundle) -> None:
-    if bundle.description.calibration is None:
+def _calibration_of(model: Bundle | EnsembleBundle) -> dict[str, Any] | None:
+    from mr2ct.bundles import EnsembleBundle
+
+    return model.calibration if isinstance(model, EnsembleBundle) else model.description.calibration
+
+
+def _require_calibrated(model: Bundle | EnsembleBundle) -> None:
+    from mr2ct.bundles import EnsembleBundle
+
+    if _calibration_of(model) is None:
+        words, got = "the model holds no calibration", model.folder.name
+        if isinstance(model, EnsembleBundle):
+            words = f"{model.name} was not calibrated with these members"
+            got = ", ".join(member.description.name for member in model.members)
         raise InputError(
-            "the model holds no calibration, so its uncertainty is not known",
-            got=bundle.description.name,
+            f"{words}, so its uncertainty is not known",
+            got=got,
             expected="a model that was calibrated on held-out patients",
             remedy="choose a shipped model, or leave --uncertainty away",
         )

@@ -61,6 +61,7 @@ def evaluate(  # noqa: PLR0913 - the command's options
     air_below: Annotated[float, typer.Option(help="HU below which the CT is air.")] = AIR_BELOW_HU,
     bone_above: Annotated[float, typer.Option(help="HU above which the CT is bone.")] = BONE_ABOVE_HU,
     path_length: Annotated[bool, typer.Option("--path-length", help="Also compare water-equivalent paths.")] = False,
+    skull: Annotated[bool, typer.Option("--skull", help="Also compare bone's sharpness, the brain's outline.")] = False,
     dose: Annotated[bool, typer.Option("--dose", help="Also compare dose (needs the extra `dose`).")] = False,
     beam: Annotated[Beam, typer.Option(help="Whose dose: photon, proton or both.")] = Beam.BOTH,
     target_label: Annotated[int | None, typer.Option(help="The label of the CT's map that dose is planned on.")] = None,
@@ -79,7 +80,7 @@ def evaluate(  # noqa: PLR0913 - the command's options
 
     sources = Sources(sct, ct, _given(mask=mask, mr=mr, labels_sct=labels_sct, labels_ct=labels_ct))
     thresholds = TissueThresholds(air_below, bone_above)
-    options = ScoringOptions(protocol.value, thresholds, path_length, _beams(dose, beam), target_label)
+    options = ScoringOptions(protocol.value, thresholds, path_length, _beams(dose, beam), target_label, skull)
     model = name or (sct.resolve().name if sct.is_dir() else "sCT")
     pairings = _pair({model: sources} | _others(also or (), sources, taken=model), split)
     evaluations = [_score(each, pairing, options, jobs=jobs) for each, pairing in pairings.items()]

@@ -8,6 +8,7 @@ from __future__ import annotations
 import errno
 import importlib
 import importlib.util
+import keyword
 import sys
 import traceback
 from collections.abc import Sequence
@@ -31,6 +32,7 @@ VERBS: dict[str, Verb] = {
     "convert": Verb("mr2ct.cli.convert", "Turn MR files or DICOM folders into synthetic CTs in Hounsfield units."),
     "check": Verb("mr2ct.cli.check", "Say whether an MR is what a model was trained on: pass, warn or refuse."),
     "evaluate": Verb("mr2ct.cli.evaluate", "Compare sCTs with CTs by a published protocol, and write a report."),
+    "import": Verb("mr2ct.cli.import_", "Check a downloaded SynthRAD release and list its cases for preprocess."),
     "preprocess": Verb("mr2ct.cli.preprocess", "Prepare a data set once, into a store that training reads."),
     "audit": Verb("mr2ct.cli.audit", "Find bad pairs and leaks in a paired data set before training on it."),
     "train": Verb("mr2ct.cli.train", "Train a model from a recipe; resume or fine-tune one."),
@@ -64,7 +66,9 @@ def load_verb(name: str) -> Any:
             remedy="install mr2ct again",
         )
     single = typer.Typer(add_completion=False, context_settings=_CONTEXT)
-    single.command(name)(getattr(importlib.import_module(verb.module), name))
+    # Python keeps some words to itself: `mr2ct import` is the function `import_`
+    function = f"{name}_" if keyword.iskeyword(name) else name
+    single.command(name)(getattr(importlib.import_module(verb.module), function))
     return typer.main.get_command(single)
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import dataclass
 from typing import TYPE_CHECKING, Annotated
 
 import typer
@@ -25,17 +26,22 @@ def models(
     """
     from rich.console import Console
 
-    from mr2ct.bundles import find_bundle, shipped
+    from mr2ct.bundles import find_model, shipped, shipped_ensembles
 
     if name is not None:
-        typer.echo(find_bundle(name).card)
+        typer.echo(find_model(name).card)
         return
     names = shipped()
     if not names:
         typer.echo("No models ship with this installation; train one, or give `mr2ct convert --model` a bundle folder.")
         return
     table, problems = _table(names, verify=verify)
+    ensembles = [row for name in shipped_ensembles() for row in _ensemble_row(name, problems)]
+    for row in ensembles:
+        table.add_row(*row.cells)
     Console(soft_wrap=False).print(table)
+    for row in ensembles:
+        typer.echo(row.words)
     for problem in problems:
         typer.echo(f"error: {problem}", err=True)
     if problems:
@@ -75,6 +81,39 @@ def _table(names: tuple[str, ...], *, verify: bool) -> tuple[Table, list[str]]:
             "it loads" if verify else "SHA-256",
         )
     return table, problems
+
+
+@dataclass(frozen=True)
+class _EnsembleRow:
+    cells: tuple[str, ...]
+    words: str
+
+
+def _ensemble_row(name: str, problems: list[str]) -> list[_EnsembleRow]:
+    """An ensemble's row of the table, and what it is made of; none, and a problem more, where it is not whole."""
+    from mr2ct.bundles import BEST, EnsembleBundle, find_model
+
+    try:
+        found = find_model(name)
+    except Mr2ctError as error:
+        problems.append(str(error))
+        return []
+    if not isinstance(found, EnsembleBundle):
+        return []
+    described = [member.description for member in found.members]
+    mae_hu = (found.calibration or {}).get("measured", {}).get("mae_hu")
+    cells = (
+        name,
+        f"mean of {len(described)}",
+        _planes_in_short(described[0].planes),
+        "",
+        "" if mae_hu is None else f"{mae_hu:.0f}",
+        " and ".join(sorted({one.licence for one in described})),
+        "SHA-256",
+    )
+    option = "--best" if name == BEST else f"--model {name}"
+    members = ", ".join(one.name for one in described)
+    return [_EnsembleRow(cells, f"{name}: the mean of {members}, each with flips; `mr2ct convert {option}`")]
 
 
 def _planes_in_short(planes: tuple[str, ...]) -> str:

@@ -20,6 +20,7 @@ if TYPE_CHECKING:
 
 _MOST_JOBS = 4
 _LAYOUT_HELP = "auto, synthrad, folders, csv, unpaired, pictures or paired-pictures."
+_SPACING_HELP = "Voxel size of the prepared cases: 1, or 1,1,3 (left-right, back-front, feet-head)."
 _SPLIT_HELP = "Hold patients out, such as test=24,validation=12, or by a split file; kept in STORE/split.json."
 
 
@@ -42,7 +43,7 @@ def preprocess(  # noqa: PLR0913
     mask: Annotated[Path | None, typer.Option(help="The folder of body masks, if there are any.")] = None,
     n4: Annotated[bool, typer.Option("--n4", help="Correct the MR's bias field (N4).")] = False,
     normalise: Annotated[Normalise, typer.Option(help="How MR intensities are scaled.")] = Normalise.CORE,
-    spacing_mm: Annotated[float, typer.Option(help="Voxel size of the prepared cases.")] = 1.0,
+    spacing_mm: Annotated[str, typer.Option(help=_SPACING_HELP)] = "1",
     register: Annotated[bool, typer.Option("--register", help="Register each CT rigidly to its MR.")] = False,
     resample_ct: Annotated[bool, typer.Option("--resample-ct", help="Resample each CT onto its MR's grid.")] = False,
     picture_spacing_mm: Annotated[float | None, typer.Option(help="For pictures: mm per pixel.")] = None,
@@ -69,7 +70,7 @@ def preprocess(  # noqa: PLR0913
     found = find_cases(Sources(data, mr, ct, mask), layout)
     chosen = _settle_split(split, found, output / "split.json", seed=seed)
     fit_on = [case for case in found.cases if chosen is None or case.patient in chosen.train]
-    pipeline = choose_pipeline(fit_on, reading, output, normalise=normalise.value, n4=n4, spacing_mm=spacing_mm)
+    pipeline = choose_pipeline(fit_on, reading, output, normalise=normalise.value, n4=n4, spacing_mm=_mm(spacing_mm))
     already = set(finished_cases(output)) & {case.case for case in found.cases}
     count = jobs or min(_MOST_JOBS, os.cpu_count() or 1)
     with _progress(len(found.cases), completed=len(already)) as report:
@@ -83,6 +84,13 @@ def _alignment(register: bool, resample_ct: bool) -> str:
     if register and resample_ct:
         raise DataSetError("--register and --resample-ct exclude each other", remedy="registering resamples too")
     return "rigid" if register else "resample" if resample_ct else "same"
+
+
+def _mm(words: str) -> tuple[float, ...]:
+    """The voxel sizes in the option's words, one for each axis."""
+    from mr2ct.cli.convert import millimetres
+
+    return millimetres(words) or ()
 
 
 def _settle_split(asked: str | None, found: DataSet, path: Path, *, seed: int) -> Split | None:

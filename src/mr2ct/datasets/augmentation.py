@@ -7,42 +7,55 @@ passed in. MR is in network units (0 background, about 1 bright tissue), CT in [
 from __future__ import annotations
 
 import math
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 
 import torch
 from torch import Tensor
 from torch.nn import functional as F
 
+from mr2ct.datasets.contrast_change import in_thick_slices, reordered, with_local_contrast
+from mr2ct.datasets.smooth_fields import smooth_field
 from mr2ct.errors import Mr2ctError
 
 
 @dataclass(frozen=True)
 class SpatialAugmentation:
-    """Flips from left to right, small rotations, scalings and shifts; the same for every image of a sample.
+    """Flips from left to right, small rotations, scalings, shifts and bends; the same for every image of a sample.
 
     Parameters
     ----------
     flip : probability of a left-right flip, only where the first spatial axis runs left to right.
     rotation_deg, scaling, shift : the largest rotation, relative change of size, and shift as a share of the image.
+    elastic : the largest displacement by a smooth random field, as a share of the image. Up to 0.1 nothing folds over
+        (Choi 2000, doi:10.1006/gmod.2000.0531).
     """
 
     flip: float = 0.5
     rotation_deg: float = 10.0
     scaling: float = 0.1
     shift: float = 0.0
+    elastic: float = 0.0
 
     def __call__(self, images: dict[str, Tensor], left_right: Tensor, generator: torch.Generator) -> dict[str, Tensor]:
         """Move mr, ct and masks (N, C, *spatial) alike. Beyond the edge MR and mask are 0 and CT is air (-1)."""
         first = next(iter(images.values()))
         theta = self._draw(first, left_right, generator)
         grid = F.affine_grid(theta, [first.shape[0], 1, *first.shape[2:]], align_corners=False)
+        if self.elastic > 0:
+            grid = grid + self._bend(first, generator)
         moved = {}
         for key, image in images.items():
             lowest = -1.0 if key.startswith("ct") and not key.endswith("mask") else 0.0
             mode = "nearest" if key.endswith("mask") else "bilinear"
             moved[key] = F.grid_sample(image - lowest, grid, mode=mode, align_corners=False) + lowest
         return moved
+
+    def _bend(self, images: Tensor, generator: torch.Generator) -> Tensor:
+        """(N, *spatial, dims) displacement in `grid_sample`'s coordinates, which run over 2 along an axis."""
+        count, dims = images.shape[0], images.dim() - 2
+        field = smooth_field(images.shape[2:], channels=dims, count=count, generator=generator)
+        return 2 * self.elastic * field.movedim(1, -1).to(images.device)
 
     def _draw(self, images: Tensor, left_right: Tensor, generator: torch.Generator) -> Tensor:
         """(N, dims, dims + 1), as `affine_grid` takes it: rows and columns count x first, the last spatial axis."""
@@ -83,6 +96,10 @@ class IntensityAugmentation:
     blur : probability that a sample is blurred along one axis, as thick slices are.
     ghosting : probability of periodic ghosts along one axis (pulsation, breathing).
     motion : probability that the head moved once while k-space was filled: a band of its lines is of a shifted head.
+    inversion : probability of a curve that need not be monotone, as between T1 and T2: black stays black, the order of
+        all else is free.
+    local_contrast : strength of a gamma that differs from place to place; 1 allows 0.4 to 2.5.
+    thick_slices : probability that a sample is measured in slices of 2 to 6 voxels across one axis.
     """
 
     scaling: float = 0.15
@@ -92,10 +109,14 @@ class IntensityAugmentation:
     blur: float = 0.15
     ghosting: float = 0.1
     motion: float = 0.1
+    inversion: float = 0.0
+    local_contrast: float = 0.0
+    thick_slices: float = 0.0
 
     def __call__(self, mr: Tensor, generator: torch.Generator) -> Tensor:
         """(N, C, *spatial) MR in network units to the same, changed; never negative."""
-        for change in (self._contrast, self._bias, self._ghosts, self._move, self._blur, self._noise):
+        changes = (self._contrast, self._invert, self._local, self._bias, self._ghosts, self._move)
+        for change in (*changes, self._blur, self._thicken, self._noise):
             mr = change(mr, generator)
         return mr
 
@@ -103,6 +124,15 @@ class IntensityAugmentation:
         gamma = torch.exp(_per_sample(mr, self.contrast * math.log(2.5), generator))
         scale = 1 + _per_sample(mr, self.scaling, generator)
         return scale * mr.clamp(min=0) ** gamma
+
+    def _invert(self, mr: Tensor, generator: torch.Generator) -> Tensor:
+        return _sometimes(reordered, mr, self.inversion, generator)
+
+    def _local(self, mr: Tensor, generator: torch.Generator) -> Tensor:
+        return with_local_contrast(mr, self.local_contrast, generator) if self.local_contrast > 0 else mr
+
+    def _thicken(self, mr: Tensor, generator: torch.Generator) -> Tensor:
+        return _sometimes(in_thick_slices, mr, self.thick_slices, generator)
 
     def _bias(self, mr: Tensor, generator: torch.Generator) -> Tensor:
         if self.bias_field <= 0:
@@ -155,6 +185,16 @@ class IntensityAugmentation:
         level = torch.rand(_ones(mr), generator=generator) * self.noise
         real, imaginary = (torch.randn(mr.shape, generator=generator) * level for _ in range(2))
         return torch.hypot(mr + real.to(mr.device), imaginary.to(mr.device))
+
+
+def _sometimes(
+    change: Callable[[Tensor, torch.Generator], Tensor], mr: Tensor, probability: float, generator: torch.Generator
+) -> Tensor:
+    # an option that is off draws no number, so that those after it stay what they were
+    if probability <= 0:
+        return mr
+    chosen = torch.rand(mr.shape[0], generator=generator) < probability
+    return torch.where(_column(chosen, mr), change(mr, generator), mr) if bool(chosen.any()) else mr
 
 
 def _ones(images: Tensor) -> list[int]:

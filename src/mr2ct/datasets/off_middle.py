@@ -8,7 +8,7 @@ and mask by that rule gives a pair with real tissue and the geometry of a grazin
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -25,9 +25,11 @@ VAULT_DEPTH_MM = 88.0
 """From the vertex down to the middle of the brain's vault, where coronal and sagittal slices have their centre."""
 
 _UPPER_MM = 120.0
-_HEIGHTS = (0.3, 0.85)
+_HEIGHTS = (0.3, 0.7, 0.97)
 _JITTER_MM = 6.0
-_FEWEST_VOXELS = 5000
+FEWEST_VOXELS = 800
+"""A moved mask of fewer voxels hardly meets the head: the slice is left as it is."""
+
 _AXIAL = PLANE_AXIS["axial"]
 
 
@@ -82,18 +84,27 @@ def off_middle(
     >>> float(off_middle(np.ones((9, 9)), Vault((4, 4), (4, 4)), height=0.0).mean())
     1.0
     """
-    grid = np.indices(image.shape, dtype=np.float32)
+    return _sampled(image, _places(image.shape, vault, height), nearest=nearest, outside=outside)
+
+
+def _places(shape: Sequence[int], vault: Vault, height: float) -> torch.Tensor:
+    """(1, rows, columns, 2): where each pixel of the moved slice comes from, as `grid_sample` counts."""
+    grid = np.indices(tuple(shape), dtype=np.float32)
     units = np.stack([(g - c) / a for g, c, a in zip(grid, vault.centre, vault.half_axes, strict=True)])
     radius = np.sqrt((units**2).sum(0))
     # at the very centre the direction is undefined: a thousandth of the half-axis keeps it finite
     stretch = np.sqrt(radius**2 + height**2) / np.maximum(radius, 1e-3)
     at = [c + a * u * stretch for c, a, u in zip(vault.centre, vault.half_axes, units, strict=True)]
     # grid_sample counts x (the last axis) first, from -1 to 1 between the middles of the outermost voxels
-    places = np.stack([2 * a / max(n - 1, 1) - 1 for a, n in zip(at, image.shape, strict=True)][::-1], axis=-1)
+    places = np.stack([2 * a / max(n - 1, 1) - 1 for a, n in zip(at, shape, strict=True)][::-1], axis=-1)
+    return torch.from_numpy(places.astype(np.float32))[None]
+
+
+def _sampled(image: NDArray[Any], places: torch.Tensor, *, nearest: bool, outside: float) -> NDArray[np.float32]:
     above = torch.from_numpy(np.asarray(image, dtype=np.float32) - np.float32(outside))
     moved = F.grid_sample(
         above[None, None],
-        torch.from_numpy(places.astype(np.float32))[None],
+        places,
         mode="nearest" if nearest else "bilinear",
         align_corners=True,
     )
@@ -116,23 +127,23 @@ def moved_off_middle(
     flat = {name: np.take(np.asarray(image), 0, axis) for name, image in images.items()}
     if not flat["mask"].any():
         return dict(images)
-    vault, height = _jittered(find_vault(flat["mask"], upright=axis != _AXIAL), generator), draw_height(generator)
+    vault, height = jittered(find_vault(flat["mask"], upright=axis != _AXIAL), generator), draw_height(generator)
+    places = _places(flat["mask"].shape, vault, height)
     moved = {
-        name: off_middle(
-            image, vault, height=height, nearest=name == "mask", outside=lowest_hu if name == "ct" else 0.0
-        )
+        name: _sampled(image, places, nearest=name == "mask", outside=lowest_hu if name == "ct" else 0.0)
         for name, image in flat.items()
     }
-    if np.count_nonzero(moved["mask"]) < _FEWEST_VOXELS:
+    if np.count_nonzero(moved["mask"]) < FEWEST_VOXELS:
         return dict(images)
     return {name: np.expand_dims(image, axis) for name, image in moved.items()}
 
 
-def _jittered(vault: Vault, generator: Generator) -> Vault:
+def jittered(vault: Vault, generator: Generator) -> Vault:
+    """The vault, its centre moved by a few random millimetres."""
     one, other = (float(c + generator.normal(0, _JITTER_MM)) for c in vault.centre)
     return Vault((one, other), vault.half_axes)
 
 
 def draw_height(generator: Generator) -> float:
-    """A random height: anywhere but near the middle, which real slices show already."""
-    return float(generator.uniform(*_HEIGHTS))
+    """A random height: half of them near the pole, where a cut grazes the skull, and none near the middle."""
+    return float(np.interp(generator.random(), (0.0, 0.5, 1.0), _HEIGHTS))

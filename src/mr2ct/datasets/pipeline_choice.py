@@ -32,7 +32,13 @@ SCALINGS: dict[str, type[CoreScaling | PercentileScaling | ZScore]] = {
 
 
 def choose_pipeline(
-    fit_on: Sequence[Case], reading: Reading, root: Path, *, normalise: str, n4: bool, spacing_mm: float
+    fit_on: Sequence[Case],
+    reading: Reading,
+    root: Path,
+    *,
+    normalise: str,
+    n4: bool,
+    spacing_mm: float | tuple[float, ...],
 ) -> Pipeline:
     """Canonical axes, one voxel size, body mask, bias field correction if asked for, intensity scaling, HU clipping.
 
@@ -41,14 +47,16 @@ def choose_pipeline(
     fit_on : the training cases, from which a standard histogram is learnt where `normalise` is "nyul".
     reading : how they are read.
     root : the store; what it was prepared with before is not learnt anew.
-    normalise : "core", "percentile", "zscore" or "nyul". n4 : correct the bias field. spacing_mm : of prepared cases.
+    normalise : "core", "percentile", "zscore" or "nyul". n4 : correct the bias field.
+    spacing_mm : of prepared cases: one size, or three along (i, j, k) of the canonical orientation.
 
     Raises
     ------
     DataSetError : an unknown normalisation, a spacing of 0 or less, no case with an MR to learn from.
     """
-    if not spacing_mm > 0:
-        raise DataSetError("unusable voxel size", got=f"{spacing_mm:g} mm", expected="more than 0")
+    sizes = spacing_mm if isinstance(spacing_mm, tuple) else (spacing_mm,)
+    if not min(sizes) > 0:
+        raise DataSetError("unusable voxel size", got=f"{' x '.join(f'{s:g}' for s in sizes)} mm", expected="above 0")
     before: tuple[Step, ...] = (ToCanonical(), ToSpacing(spacing_mm), BodyMask())
     if n4:
         before += (BiasFieldCorrection(),)

@@ -24,6 +24,12 @@ from mr2ct.hounsfield import HuScaling
 
 Batch = dict[str, Tensor]
 
+SLICE_OF = "slice_of"
+"""A key of a case's record: the volume that the slice was cut from, at whatever height."""
+
+# cases of up to 16 MB, slices that is, are held in memory up to 1 GB; of larger ones this many files are kept open
+_SMALL_BYTES, _HELD_BYTES, _HELD_MAPS = 16 * 2**20, 2**30, 300
+
 
 @dataclass(frozen=True)
 class BoxPlan:
@@ -88,17 +94,18 @@ class BoxCutter:
         self.plan, self.scaling = plan, scaling
         # by folder: two stores may each have a case of the same name
         self._foreground: dict[Path, NDArray[np.int32]] = {}
+        self._opened: dict[Path, dict[str, NDArray[Any]]] = {}
+        self._held_bytes = self._held_maps = 0
 
     def cut(self, case: StoredCase, rng: np.random.Generator, *, plane: str | None = None) -> dict[str, Any]:
         """One random box of `case`: whichever of mr, ct, mask it has, (channels, *spatial) float32 network units."""
-        axis = None if self.plan.context_slices is None else PLANE_AXIS[plane or self._draw_plane(case, rng)]
-        size = self._box_size(axis)
-        images, moved = self._open(case, axis, rng)
-        centre = self._draw_centre(self._voxels_inside(images["mask"]) if moved else self._inside(case), case, rng)
-        start = [
-            int(c) - n // 2 if other == axis else _start_inside(int(c), n, have)
-            for other, (c, n, have) in enumerate(zip(centre, size, case.info.shape, strict=True))
-        ]
+        axis = self.draw_axis(case, rng, plane=plane)
+        images = self._arrays(case)
+        moved = self.goes_off_middle(case, axis, rng)
+        if moved and axis is not None:
+            images = moved_off_middle(images, axis=axis, generator=rng, lowest_hu=self.scaling.lowest_hu)
+        centre = self.draw_centre(_voxels_inside(images["mask"]) if moved else self.inside(case), case, rng)
+        start, size = self.placed(case, centre, axis)
         box: dict[str, Any] = {"left_right": np.float32(axis != 0)}
         if "mr" in images:
             box["mr"] = self._channels(read_box(images["mr"], start, size, outside=0), axis)
@@ -110,17 +117,45 @@ class BoxCutter:
             box["ct"] = self._channels(self.scaling.to_network(hu), axis)
         return box
 
-    def _open(
-        self, case: StoredCase, axis: int | None, rng: np.random.Generator
-    ) -> tuple[dict[str, NDArray[Any]], bool]:
-        """The case's arrays, and whether they were moved off the middle."""
+    def stack(self, boxes: Sequence[Mapping[str, Any]]) -> Batch:
+        """One batch of the boxes that `cut` gave."""
+        return {key: torch.from_numpy(np.stack([box[key] for box in boxes])) for key in boxes[0]}
+
+    def draw_axis(self, case: StoredCase, rng: np.random.Generator, *, plane: str | None = None) -> int | None:
+        """The axis that the box is one slab thick along, at random where `plane` is None; None for patches."""
+        return None if self.plan.context_slices is None else PLANE_AXIS[plane or self._draw_plane(case, rng)]
+
+    def goes_off_middle(self, case: StoredCase, axis: int | None, rng: np.random.Generator) -> bool:
+        """Whether this box is one of those changed to a cut off the middle, which single middle slices alone can be."""
+        is_slice = axis is not None and case.info.shape[axis] == 1 and SLICE_OF not in case.info.record
+        return is_slice and bool(self.plan.off_middle) and rng.random() < self.plan.off_middle
+
+    def placed(self, case: StoredCase, centre: NDArray[np.int32], axis: int | None) -> tuple[list[int], list[int]]:
+        """Start and size, in voxels, of the box round `centre`."""
+        size = self._box_size(axis)
+        start = [
+            int(c) - n // 2 if other == axis else _start_inside(int(c), n, have)
+            for other, (c, n, have) in enumerate(zip(centre, size, case.info.shape, strict=True))
+        ]
+        return start, size
+
+    def _arrays(self, case: StoredCase) -> dict[str, NDArray[Any]]:
+        """The case's arrays: to open a file for each box costs more than to read the box."""
+        if case.folder in self._opened:
+            return self._opened[case.folder]
         images: dict[str, NDArray[Any]] = {"mask": case.mask()}
         images |= {"mr": case.mr()} if case.has_mr else {}
         images |= {"ct": case.ct()} if case.has_ct else {}
-        is_slice = axis is not None and case.info.shape[axis] == 1
-        if axis is None or not is_slice or not self.plan.off_middle or rng.random() >= self.plan.off_middle:
-            return images, False
-        return moved_off_middle(images, axis=axis, generator=rng, lowest_hu=self.scaling.lowest_hu), True
+        n_bytes = sum(image.nbytes for image in images.values())
+        if n_bytes <= _SMALL_BYTES and self._held_bytes + n_bytes <= _HELD_BYTES:
+            self._held_bytes += n_bytes
+            images = {name: np.array(image) for name, image in images.items()}
+        elif self._held_maps < _HELD_MAPS:
+            self._held_maps += len(images)
+        else:
+            return images
+        self._opened[case.folder] = images
+        return images
 
     def _draw_plane(self, case: StoredCase, rng: np.random.Generator) -> str:
         planes = planes_of(case, self.plan)
@@ -136,24 +171,28 @@ class BoxCutter:
             size.insert(axis, self.plan.context_slices)
         return size
 
-    def _draw_centre(self, inside: NDArray[np.int32], case: StoredCase, rng: np.random.Generator) -> NDArray[np.int32]:
+    def draw_centre(self, inside: NDArray[np.int32], case: StoredCase, rng: np.random.Generator) -> NDArray[np.int32]:
+        """A voxel of `inside` (n, 3), or, for a share of 1 - foreground, any voxel of the case."""
         if len(inside) and rng.random() < self.plan.foreground:
             return np.asarray(inside[int(rng.integers(len(inside)))])
         return rng.integers(case.info.shape).astype(np.int32)
 
-    def _inside(self, case: StoredCase) -> NDArray[np.int32]:
+    def inside(self, case: StoredCase) -> NDArray[np.int32]:
+        """(n, 3) voxels of the case's mask, thinned to some 20 000."""
         if case.folder not in self._foreground:
-            self._foreground[case.folder] = self._voxels_inside(case.mask())
+            self._foreground[case.folder] = _voxels_inside(self._arrays(case)["mask"])
         return self._foreground[case.folder]
-
-    @staticmethod
-    def _voxels_inside(mask: NDArray[Any]) -> NDArray[np.int32]:
-        voxels = np.argwhere(np.asarray(mask) > 0).astype(np.int32)
-        return voxels[:: max(1, len(voxels) // 20_000)]
 
     @staticmethod
     def _channels(box: NDArray[np.float32], axis: int | None) -> NDArray[np.float32]:
         return box[None] if axis is None else np.ascontiguousarray(np.moveaxis(box, axis, 0))
+
+
+def _voxels_inside(mask: NDArray[Any]) -> NDArray[np.int32]:
+    # the places are thinned before they become coordinates: a volume has millions
+    places = np.flatnonzero(np.asarray(mask) > 0)
+    places = places[:: max(1, len(places) // 20_000)]
+    return np.stack(np.unravel_index(places, mask.shape), axis=-1).astype(np.int32)
 
 
 def _start_inside(centre: int, size: int, length: int) -> int:
@@ -200,10 +239,6 @@ def _draw_weighted(
     return cases[int(rng.choice(len(cases), p=weights / weights.sum()))]
 
 
-def _stack(boxes: Sequence[Mapping[str, Any]]) -> Batch:
-    return {key: torch.from_numpy(np.stack([box[key] for box in boxes])) for key in boxes[0]}
-
-
 class PairedBatches(torch.utils.data.Dataset[Batch]):
     """Batch number `step` of paired boxes: mr (N, C, *spatial), ct and mask (N, 1, *spatial), network units.
 
@@ -230,7 +265,7 @@ class PairedBatches(torch.utils.data.Dataset[Batch]):
 
     def __getitem__(self, step: int) -> Batch:
         rng = np.random.default_rng((self.seed, self.rank, step))
-        return _stack([self.cutter.cut(_draw_case(self.pools, rng), rng) for _ in range(self.batch_size)])
+        return self.cutter.stack([self.cutter.cut(_draw_case(self.pools, rng), rng) for _ in range(self.batch_size)])
 
 
 class UnpairedBatches(torch.utils.data.Dataset[Batch]):
@@ -277,8 +312,8 @@ class UnpairedBatches(torch.utils.data.Dataset[Batch]):
         mr_cases = self._draw(self.mr_cases, plane, rng, avoid=frozenset())
         seen = frozenset(case.info.patient for case in mr_cases)
         ct_cases = self._draw(self.ct_cases, plane, rng, avoid=seen)
-        mr = _stack([self._only(self.cutter.cut(case, rng, plane=plane), "mr") for case in mr_cases])
-        ct = _stack([self._only(self.cutter.cut(case, rng, plane=plane), "ct") for case in ct_cases])
+        mr = self.cutter.stack([self._only(self.cutter.cut(case, rng, plane=plane), "mr") for case in mr_cases])
+        ct = self.cutter.stack([self._only(self.cutter.cut(case, rng, plane=plane), "ct") for case in ct_cases])
         return {
             "mr": mr["mr"], "mr_mask": mr["mask"], "ct": ct["ct"], "ct_mask": ct["mask"], "left_right": mr["left_right"]
         }  # fmt: skip

@@ -117,6 +117,39 @@ def make_split(patients_with_centres: Mapping[str, str], *, seed: int, test: int
     return Split(train=tuple(training), validation=tuple(validating), test=tuple(held_out), seed=seed)
 
 
+def leave_centre_out(split: Split, patients_with_centres: Mapping[str, str], centre: str) -> Split:
+    """The split for a model that never sees `centre`: its patients leave training and validation for the test.
+
+    The test patients of the other centres stay in the test, so that whoever was held out before is held out still.
+
+    Parameters
+    ----------
+    patients_with_centres : patient -> centre, of every patient of the split; others are passed over.
+
+    Raises
+    ------
+    DataSetError : a patient whose centre is not known, nobody of that centre, nobody of another one to train on.
+
+    Example
+    -------
+    >>> split = Split(train=("a1", "b1"), validation=("a2", "b2"), test=("b3",))
+    >>> leave_centre_out(split, {"a1": "A", "a2": "A", "b1": "B", "b2": "B", "b3": "B"}, "A").test
+    ('a1', 'a2', 'b3')
+    """
+    unknown = sorted(split.patients - patients_with_centres.keys())
+    if unknown:
+        raise DataSetError(f"{len(unknown)} patient(s) of the split have no centre", got=", ".join(unknown[:10]))
+    left_out = {patient for patient in split.patients if patients_with_centres[patient] == centre}
+    train, validation = (tuple(p for p in side if p not in left_out) for side in (split.train, split.validation))
+    if not left_out or not train:
+        raise DataSetError(
+            f"centre {centre} cannot be left out",
+            got=", ".join(sorted({patients_with_centres[p] or "unknown" for p in split.train})) or "no patient",
+            expected="that centre among two or more that train",
+        )
+    return Split(train, validation, tuple(left_out | set(split.test)), split.seed)
+
+
 def settle_split(
     path: str | Path,
     patients_with_centres: Mapping[str, str],

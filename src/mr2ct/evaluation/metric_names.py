@@ -60,6 +60,8 @@ NAMED: dict[str, MetricName] = {
     "mean_error_hu": MetricName("mean error", "HU", NEITHER, 1),
     "rmse_hu": MetricName("RMSE", "HU", LOWER, 1),
     "histogram_overlap": MetricName("HU histogram overlap", "", HIGHER, 3),
+    "bone_gradient_energy_percent": MetricName("gradient energy in bone", "% of the CT's", NEITHER, 1),
+    "brain_outline_moved_mm": MetricName("brain outline moved", "mm", LOWER, 2),
 }
 """Figures with a name of their own."""
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 
 from mr2ct.evaluation.protocols import Protocol, find_protocol
-from mr2ct.evaluation.scoring import Evaluation
+from mr2ct.evaluation.scoring import SKULL_FIGURES, Evaluation
 from mr2ct.evaluation.statistics import N_RESAMPLES
 from mr2ct.evaluation.tissue_metrics import DEFAULT_THRESHOLDS, TissueThresholds
 
@@ -32,6 +32,11 @@ _OTHER = (
     "mask, the outline of the body, and label maps where both are given.",
     "Histogram overlap: the common area of both HU histograms inside the mask, 1 for equal ones.",
 )
+_SKULL = (
+    "Gradient energy in bone: sum of squared HU gradients of the sCT over the CT's bone, in percent of the CT's own. "
+    "Brain outline moved: mean distance between the outlines of what bone encloses in the sCT and in the CT, where "
+    "they lie beside bone; cases without such an outline have no value."
+)
 
 
 def method_sentences(
@@ -51,6 +56,8 @@ def method_sentences(
         _tissues(thresholds),
         *_OTHER,
     ]
+    if any(SKULL_FIGURES[0] in case.extras for evaluation in evaluations for case in evaluation.cases):
+        sentences.append(_SKULL)
     sentences.append(_mask(evaluations))
     sentences.append(
         "Mean, median, standard deviation (SD) and quartiles are over cases. Confidence intervals (CI) are of the "

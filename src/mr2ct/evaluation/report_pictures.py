@@ -50,7 +50,7 @@ def case_figure(case: ScoredCase, standing: str) -> Html:
     return figure([png(picture, alternative)], f"{caption}{remark}")
 
 
-def case_picture(case: ScoredCase) -> tuple[bytes, str]:
+def case_picture(case: ScoredCase, *, title: str | None = None) -> tuple[bytes, str]:
     """A PNG of the case through the middle of its head, and a remark on what is not in it ("" where nothing lacks).
 
     Raises
@@ -73,7 +73,7 @@ def case_picture(case: ScoredCase) -> tuple[bytes, str]:
             panels = {"MR": mr, **panels}
         else:
             remark += f" The MR is not shown: {differs}."
-    drawn = preview_figure(panels, mask=mask)
+    drawn = preview_figure(panels, mask=mask, title=title)
     file = BytesIO()
     # without the address that matplotlib writes into a PNG
     drawn.savefig(file, format="png", dpi=_DPI, facecolor=drawn.get_facecolor(), metadata={"Software": None})

@@ -15,7 +15,7 @@ from mr2ct.evaluation.report_tables import (
     ranking_table,
     regrouped,
 )
-from mr2ct.evaluation.scoring import Evaluation, centre_of
+from mr2ct.evaluation.scoring import SKULL_FIGURES, Evaluation, centre_of
 from mr2ct.evaluation.slice_profile import profile_band
 from mr2ct.evaluation.summary import (
     by_centre,
@@ -154,6 +154,8 @@ def other_results(evaluations: Sequence[Evaluation], *, seed: int) -> list[Html]
     overall = {e.model: summarise_figures(e.cases, seed=seed) for e in evaluations}
     geometry = keys_in_order([case.score.geometry for e in evaluations for case in e.cases])
     extras = keys_in_order([case.extras for e in evaluations for case in e.cases])
+    geometry += [key for key in extras if key in SKULL_FIGURES]
+    extras = [key for key in extras if key not in SKULL_FIGURES]
     return [
         overall_table("Geometry: bone, body outline and labels of the sCT against those of the CT.", overall, geometry),
         overall_table("Path lengths and dose: plan and beams on the CT, recalculated on the sCT.", overall, extras),

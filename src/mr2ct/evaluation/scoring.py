@@ -21,6 +21,9 @@ from mr2ct.io import read_volume
 from mr2ct.io.checks import require_mask_fits
 from mr2ct.volume import Quantity, Volume
 
+SKULL_FIGURES = ("bone_gradient_energy_percent", "brain_outline_moved_mm")
+"""The figures that `ScoringOptions.skull` adds."""
+
 _NO_AIR_ABOVE_HU = -100
 _READ_BLOCK = 1 << 20
 
@@ -35,6 +38,7 @@ class ScoringOptions:
     path_length : compare water-equivalent path lengths. beams : modalities whose dose is compared, of "photon" and
         "proton"; needs the extra `dose`.
     target_label : which label of the CT's label map the dose is planned on; none has a target of its own made.
+    skull : compare how sharp bone is, and where the outline of the brain lies; for heads.
     """
 
     protocol: str
@@ -42,6 +46,7 @@ class ScoringOptions:
     path_length: bool = False
     beams: tuple[str, ...] = ()
     target_label: int | None = None
+    skull: bool = False
 
 
 @dataclass(frozen=True)
@@ -52,7 +57,7 @@ class ScoredCase:
     ----------
     mask_from : where the mask comes from, in words.
     profile : the MAE of each axial level.
-    extras : figures of path lengths and dose, by key.
+    extras : figures of skull, path lengths and dose, by key.
     checksums : SHA-256 of the files, by part ("sct", "ct", "mask").
     notes : what a reader of the figures must know, beyond `score.notes`.
     """
@@ -205,9 +210,11 @@ def _labels(path: Path | None, ct: Volume) -> Volume | None:
 def _extras(
     sct: Volume, ct: Volume, mask: Volume, *, labels: Volume | None, options: ScoringOptions
 ) -> tuple[dict[str, float], tuple[str, ...]]:
-    """Figures of path lengths and dose, and why there are none where they cannot be had."""
+    """Figures of skull, path lengths and dose, and why there are none where they cannot be had."""
     figures: dict[str, float] = {}
     notes = []
+    if options.skull:
+        figures |= skull_figures(sct, ct, mask, thresholds=options.thresholds)
     try:
         if options.path_length:
             from mr2ct.evaluation.path_length import path_length_report
@@ -225,6 +232,24 @@ def _extras(
         # the images are compared all the same
         notes.append(str(error))
     return figures, tuple(notes)
+
+
+def skull_figures(sct: Volume, ct: Volume, mask: Volume, *, thresholds: TissueThresholds) -> dict[str, float]:
+    """`SKULL_FIGURES` of a head: how sharp its bone is, and how far the outline of its brain moved; NaN where unknown.
+
+    Example
+    -------
+    >>> from mr2ct.geometry import Geometry
+    >>> air = Volume(np.full((9, 9, 9), -1000.0), Geometry((9, 9, 9), np.eye(4)), Quantity.HU)
+    >>> skull_figures(air, air, air, thresholds=DEFAULT_THRESHOLDS)
+    {'bone_gradient_energy_percent': nan, 'brain_outline_moved_mm': nan}
+    """
+    from mr2ct.evaluation.brain_outline import brain_outline_moved_mm
+    from mr2ct.evaluation.sharpness import bone_gradient_energy_percent
+
+    images, spacing_mm = (sct.voxels, ct.voxels, mask.voxels), ct.geometry.spacing_mm
+    sharpness = bone_gradient_energy_percent(*images, spacing_mm, bone_above=thresholds.bone_above)
+    return dict(zip(SKULL_FIGURES, (sharpness, brain_outline_moved_mm(*images, spacing_mm)), strict=True))
 
 
 def structures_of(labels: Volume | None, *, target: int | None) -> dict[str, Volume]:

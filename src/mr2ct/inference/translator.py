@@ -7,14 +7,13 @@ from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from functools import partial
-from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 from numpy.typing import NDArray
 
 import mr2ct
-from mr2ct.bundles import DEFAULT_MODEL, Bundle, BundleDescription, find_bundle, load_network
+from mr2ct.bundles import Bundle, BundleDescription, load_network
 from mr2ct.errors import BundleError, InputError
 from mr2ct.geometry import Geometry, voxel_to_world
 from mr2ct.inference.body_region import (
@@ -30,6 +29,7 @@ from mr2ct.inference.body_region import (
 from mr2ct.inference.engine import Engine, TorchEngine
 from mr2ct.inference.planes import ALL_PLANES, OnProgress, choose_planes, fuse, predict_slices
 from mr2ct.inference.tiling import sliding_window
+from mr2ct.inference.views import PLAIN, VIEWS, view_answer
 from mr2ct.io.checks import require_mask_fits, require_mr
 from mr2ct.preprocessing.pipeline import Pipeline, Prepared, undo_geometry
 from mr2ct.preprocessing.resampling import resample_to
@@ -97,6 +97,11 @@ class Translator:
     description : of the model; its preprocessing, HU range, planes and patch size are used.
     device : "auto", "cpu" or "cuda". precision : "auto", "fp32" or "bf16"; see `TorchEngine`.
     fusion : how three planes become one volume, see `mr2ct.inference.planes.FUSIONS`.
+    views : keys of `mr2ct.inference.views.VIEWS`; the sCT is the mean of the answers to them (test-time flips).
+
+    Raises
+    ------
+    InputError : no view, or an unknown one.
 
     Example
     -------
@@ -111,16 +116,22 @@ class Translator:
         device: str = "auto",
         precision: str = "auto",
         fusion: str = "mean",
+        views: Sequence[str] = PLAIN,
     ) -> None:
+        if not views or set(views) - VIEWS.keys():
+            raise InputError("unknown view", got=", ".join(views) or "none", expected=f"some of {', '.join(VIEWS)}")
         self.description = description
         self.pipeline = Pipeline.from_record(description.preprocessing)
         self.engine: Engine = TorchEngine(network, device=device, precision=precision)
         self.fusion = fusion
+        self.views = tuple(views)
 
     @classmethod
-    def from_bundle(cls, bundle: Bundle, *, device: str = "auto", precision: str = "auto") -> Translator:
+    def from_bundle(
+        cls, bundle: Bundle, *, device: str = "auto", precision: str = "auto", views: Sequence[str] = PLAIN
+    ) -> Translator:
         """The translator of a model on disk. Raises BundleError where its weights do not fit its network."""
-        return cls(load_network(bundle), bundle.description, device=device, precision=precision)
+        return cls(load_network(bundle), bundle.description, device=device, precision=precision, views=views)
 
     def translate(
         self,
@@ -146,21 +157,9 @@ class Translator:
         InputError : not an MR, a constant image, no body in it, a plane that the model or the volume does not have.
         GeometryError : a mask of another grid. BundleError : the network gave numbers that are not finite.
         """
-        clock, report = _Clock(), progress or _silent
-        with clock.stage("preprocessing"):
-            report("preprocessing", 0.0)
-            body = self.prepare(mr, mask=mask, force=force, prepared=prepared)
-        planes_run = self.planes_for(body, planes)
-        with clock.stage("network"):
-            answers = [
-                self.answer(body.mr_units, body.weight, plane, on_progress=partial(report, plane or "patches"))
-                for plane in planes_run or (None,)
-            ]
-        with clock.stage("finishing"):
-            report("finishing", 0.0)
-            sct = self.compose(answers, body)
-        report("finishing", 1.0)
-        return self.translation(sct, body, planes_run, planes_wanted=planes, seconds=clock.seconds)
+        return translate_together(
+            (self,), mr, planes=planes, mask=mask, force=force, progress=progress, prepared=prepared
+        )
 
     def prepare(
         self, mr: Volume, *, mask: Volume | None = None, force: bool = False, prepared: Prepared | None = None
@@ -248,35 +247,60 @@ class Translator:
             "engine": self.engine.words,
             "planes": list(planes),
             "fusion": self.fusion,
+            "views": list(self.views),
             "preprocessing": prepared.record,
         }
 
 
-def convert(
+def translate_together(
+    members: Sequence[Translator],
     mr: Volume,
-    model: str | Path = DEFAULT_MODEL,
     *,
     planes: str = ALL_PLANES,
-    device: str = "auto",
     mask: Volume | None = None,
     force: bool = False,
-) -> Volume:
-    """Turn one MR volume into an sCT: HU, int16, on the grid of the MR. For many volumes keep a `Translator`.
+    progress: StageProgress | None = None,
+    prepared: Prepared | None = None,
+) -> Translation:
+    """`Translator.translate` by several models at once: prepared once by the first, answers averaged plane by plane.
 
     Parameters
     ----------
-    model : the name of a shipped model, or a bundle folder. The others are those of `Translator.translate`.
-
-    Raises
-    ------
-    BundleError : no such model, or an altered one; and what `Translator.translate` raises.
+    members : with one preprocessing, one HU range and the same planes (not checked here); each gives the views that it
+        was made for, and all answers count alike. The record is that of the first. The others as in `translate`.
 
     Example
     -------
-    >>> sct = convert(mr2ct.read_volume("mr.nii.gz"))  # doctest: +SKIP
+    >>> translate_together([translator, other], mr).sct  # doctest: +SKIP
     """
-    translator = Translator.from_bundle(find_bundle(model), device=device)
-    return translator.translate(mr, planes=planes, mask=mask, force=force).sct
+    lead, clock, report = members[0], _Clock(), progress or _silent
+    with clock.stage("preprocessing"):
+        report("preprocessing", 0.0)
+        body = lead.prepare(mr, mask=mask, force=force, prepared=prepared)
+    planes_run = lead.planes_for(body, planes)
+    with clock.stage("network"):
+        answers = [_mean_answer(members, body, plane, report) for plane in planes_run or (None,)]
+    with clock.stage("finishing"):
+        report("finishing", 0.0)
+        sct = lead.compose(answers, body)
+    report("finishing", 1.0)
+    return lead.translation(sct, body, planes_run, planes_wanted=planes, seconds=clock.seconds)
+
+
+def _mean_answer(
+    members: Sequence[Translator], body: PreparedBody, plane: str | None, report: StageProgress
+) -> NDArray[np.float32]:
+    """The mean over all models and views, (i, j, k) network units; at most two answers are in memory at once."""
+    asked = [(member, view) for member in members for view in member.views]
+    total: NDArray[np.float32] | None = None
+    for member, view in asked:
+        where = plane or "patches"
+        stage = where if len(asked) == 1 else f"{member.description.name}, {where}, {view}"
+        units = view_answer(member, body, plane, view=view, on_progress=partial(report, stage))
+        total = units if total is None else total + units
+    if total is None:
+        raise InputError("nobody to ask", got="no model", expected="at least one")
+    return total / np.float32(len(asked))
 
 
 class _Clock:

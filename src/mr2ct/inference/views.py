@@ -9,13 +9,15 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import dataclass
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 from numpy.typing import NDArray
 
 from mr2ct.inference.planes import OnProgress
-from mr2ct.inference.translator import PreparedBody, Translator
+
+if TYPE_CHECKING:
+    from mr2ct.inference.translator import PreparedBody, Translator
 
 _SHIFT_VOXELS = 5
 
@@ -60,7 +62,11 @@ VIEWS: dict[str, View] = {
     "plain": View(_unchanged, _unchanged),
     "mirrored": View(_mirrored, _back_from_mirrored),
 }
-"""Ways to show a body by name; the first is the plain one, whose answer is the sCT."""
+"""Ways to show a body by name; the first is the plain one, whose answer is the sCT unless more views are asked for."""
+
+PLAIN = ("plain",)
+FLIPS = tuple(VIEWS)
+"""Test-time flips: the mean of all views. Of sagittal slices, which have no left and right, only the grid moves."""
 
 
 def view_answer(

@@ -5,6 +5,6 @@ Importing this package is light: the readers import nibabel, SimpleITK, pydicom 
 
 from __future__ import annotations
 
-from mr2ct.io.formats import is_volume_path, read_volume, volume_name, write_volume
+from mr2ct.io.formats import is_volume_path, read_geometry, read_volume, volume_name, write_volume
 
-__all__ = ["is_volume_path", "read_volume", "volume_name", "write_volume"]
+__all__ = ["is_volume_path", "read_geometry", "read_volume", "volume_name", "write_volume"]

@@ -6,11 +6,12 @@ from collections.abc import Callable, Sequence
 from pathlib import Path
 
 from mr2ct.errors import InputError
+from mr2ct.geometry import Geometry
 from mr2ct.io.atomic import require_disk_space
 from mr2ct.io.dicom import DICOM_SUFFIXES, is_dicom_path, read_dicom
 from mr2ct.io.images import PICTURE_SUFFIXES, is_picture, read_pictures, write_picture, write_pictures
-from mr2ct.io.metaimage import read_metaimage, write_metaimage
-from mr2ct.io.nifti import read_nifti, write_nifti
+from mr2ct.io.metaimage import read_metaimage, read_metaimage_geometry, write_metaimage
+from mr2ct.io.nifti import read_nifti, read_nifti_geometry, write_nifti
 from mr2ct.io.voxel_types import voxels_for_file
 from mr2ct.volume import Quantity, Volume
 
@@ -22,6 +23,15 @@ READERS: dict[str, Callable[[Path, Quantity], Volume]] = {
     ".nrrd": read_metaimage,
 }
 """Files that say all about themselves. DICOM and pictures need to be told more: see `read_volume`."""
+
+GEOMETRY_READERS: dict[str, Callable[[Path], Geometry]] = {
+    ".nii": read_nifti_geometry,
+    ".nii.gz": read_nifti_geometry,
+    ".mha": read_metaimage_geometry,
+    ".mhd": read_metaimage_geometry,
+    ".nrrd": read_metaimage_geometry,
+}
+"""Files whose header says where their voxels lie."""
 
 WRITERS: dict[str, Callable[[Volume, Path], None]] = {
     ".nii": write_nifti,
@@ -80,6 +90,31 @@ def read_volume(
         got=f"suffix {path.suffix!r}",
         expected=f"{', '.join(READERS)}, DICOM or PNG/JPG",
     )
+
+
+def read_geometry(path: Path | str) -> Geometry:
+    """The grid of a NIfTI, MHA, MHD or NRRD file, without reading its voxels.
+
+    Raises
+    ------
+    InputError : missing, unreadable, not one grey 3-D volume, another format. GeometryError : a singular affine.
+
+    Example
+    -------
+    >>> read_geometry("ct.mha").spacing_mm  # doctest: +SKIP
+    (1.0, 1.0, 3.0)
+    """
+    path = Path(path)
+    if not path.is_file():
+        raise InputError(f"{path} does not exist", expected="an image file")
+    suffix = volume_suffix(path)
+    if suffix not in GEOMETRY_READERS:
+        raise InputError(
+            f"{path} has no header that says where its voxels lie",
+            got=f"suffix {path.suffix!r}",
+            expected=", ".join(GEOMETRY_READERS),
+        )
+    return GEOMETRY_READERS[suffix](path)
 
 
 def write_volume(volume: Volume, path: Path | str) -> Path:

@@ -50,6 +50,21 @@ def read_metaimage(path: Path, quantity: Quantity = Quantity.MR) -> Volume:
     return volume_from_file(voxels, geometry, quantity, name=str(path))
 
 
+def read_metaimage_geometry(path: Path) -> Geometry:
+    """The grid of a `.mha`, `.mhd` or `.nrrd` file, from its header; errors as `read_metaimage`, but for the voxels."""
+    import SimpleITK as sitk  # noqa: N813
+
+    reader = sitk.ImageFileReader()
+    reader.SetFileName(str(path))
+    try:
+        reader.ReadImageInformation()
+    except RuntimeError as cause:
+        raise _unreadable(path, cause) from cause
+    _require_usable_header(reader, path)
+    i, j, k = (*(int(n) for n in reader.GetSize()), 1)[:3]
+    return Geometry((i, j, k), _ras_affine(reader))
+
+
 def _require_usable_header(reader: Any, path: Path) -> None:
     size = tuple(int(n) for n in reader.GetSize())
     if 0 in size:

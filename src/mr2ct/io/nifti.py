@@ -43,6 +43,13 @@ def read_nifti(path: Path, quantity: Quantity = Quantity.MR) -> Volume:
     return volume_from_file(voxels, Geometry(shape, _affine(image, shape)), quantity, name=str(path))
 
 
+def read_nifti_geometry(path: Path) -> Geometry:
+    """The grid of a NIfTI file, from its header alone; errors as `read_nifti`, but for damaged voxels."""
+    image = _open(path)
+    shape = _require_usable_header(image, path)
+    return Geometry(shape, _affine(image, shape))
+
+
 def _open(path: Path) -> Any:
     import nibabel
     from nibabel.filebasedimages import ImageFileError

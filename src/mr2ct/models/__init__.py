@@ -12,7 +12,7 @@ from torch import nn
 from mr2ct.errors import Mr2ctError
 from mr2ct.models.attention_unet import AttentionUNet
 from mr2ct.models.multiscale_attention import MultiScaleAttentionUNet
-from mr2ct.models.patchgan import PatchGAN
+from mr2ct.models.patchgan import MultiScalePatchGAN, PatchGAN
 from mr2ct.models.pix2pix_unet import Pix2PixUNet
 from mr2ct.models.resnet import ResNetGenerator
 
@@ -24,7 +24,7 @@ REGISTRY: dict[str, type[nn.Module]] = {
 }
 """MR (N, in_channels, *spatial) to sCT (N, 1, *spatial), in network units, for any spatial size."""
 
-DISCRIMINATORS: dict[str, type[nn.Module]] = {"patchgan": PatchGAN}
+DISCRIMINATORS: dict[str, type[nn.Module]] = {"patchgan": PatchGAN, "multiscale_patchgan": MultiScalePatchGAN}
 """Images (N, in_channels, *spatial) to patch scores (N, 1, *fewer)."""
 
 

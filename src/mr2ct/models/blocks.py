@@ -88,8 +88,9 @@ def upsample_to(features: Tensor, like: Tensor) -> Tensor:
 
 
 def space_to_channels(images: Tensor, factor: int) -> Tensor:
-    """Fold blocks of `factor` voxels along every axis into channels: (N, C, *spatial) to (N, C·factor^d, *spatial/factor).
+    """Fold blocks of `factor` voxels along every axis into channels.
 
+    (N, C, *spatial) to (N, C·factor^d, *spatial/factor), d dimensions.
     Nothing is lost, and a network that runs on the result costs a quarter (d = 2) at the same number of channels.
     Spatial sizes are multiples of `factor`. Source: Shi 2016 (arXiv:1609.05158), there called pixel unshuffle.
 

@@ -28,6 +28,8 @@ from mr2ct.models.blocks import (
     upsample_to,
 )
 
+_UNFOLDED_CHANNELS = 8
+
 
 class DilatedPyramid(nn.Module):
     """Convolutions that look 1, 2, 4, ... voxels far, side by side, joined into a residual; shape (N, C, *spatial).
@@ -59,8 +61,9 @@ class FineDetail(nn.Module):
     `features` (N, C, *spatial/stem) and `mr` (N, in_channels, *spatial) give (N, out_channels, *spatial).
     """
 
-    def __init__(self, channels: int, in_channels: int, out_channels: int, *, dims: int, stem: int, width: int) -> None:
+    def __init__(self, channels: int, in_channels: int, out_channels: int, *, dims: int, stem: int) -> None:
         super().__init__()
+        width = _UNFOLDED_CHANNELS
         self.stem = stem
         self.narrow = convolution(dims, channels, width * stem**dims, size=1)
         self.mix = convolution(dims, width + in_channels, 2 * width, size=3)
@@ -82,7 +85,6 @@ class MultiScaleAttentionUNet(nn.Module):
     stem : voxels along each axis that are folded into channels before the first level (1: none). On a CPU, whose
         cores are fastest with many channels, 2 halves the time of a step at the same number of parameters.
     dilations : of the pyramid at the coarsest level, in its voxels.
-    detail : channels unfolded again for the last convolution at full resolution.
 
     Example
     -------
@@ -100,7 +102,6 @@ class MultiScaleAttentionUNet(nn.Module):
         norm: str = "batch",
         stem: int = 2,
         dilations: Sequence[int] = (1, 2, 4),
-        detail: int = 8,
     ) -> None:
         super().__init__()
         levels = zip([in_channels * stem**dims, *widths[:-1]], widths, strict=True)
@@ -111,7 +112,7 @@ class MultiScaleAttentionUNet(nn.Module):
             for width, below in zip(reversed(widths[:-1]), reversed(widths[1:]), strict=True)
         )
         self.heads = nn.ModuleList(convolution(dims, width, out_channels, size=1) for width in reversed(widths[1:]))
-        self.detail = FineDetail(widths[0], in_channels, out_channels, dims=dims, stem=stem, width=detail)
+        self.detail = FineDetail(widths[0], in_channels, out_channels, dims=dims, stem=stem)
         self.stem, self.multiple = stem, stem * 2 ** (len(widths) - 1)
 
     def forward(self, mr: Tensor) -> Tensor:

@@ -67,7 +67,7 @@ class TissueSegmenter(nn.Module):
             PlainRise(below, width, dims=dims, norm=norm)
             for width, below in zip(reversed(widths[:-1]), reversed(widths[1:]), strict=True)
         )
-        self.detail = FineDetail(widths[0], 1, classes, dims=dims, stem=stem, width=8)
+        self.detail = FineDetail(widths[0], 1, classes, dims=dims, stem=stem)
         self.dims, self.stem, self.multiple = dims, stem, stem * 2 ** (len(widths) - 1)
 
     def features(self, ct: Tensor) -> list[Tensor]:

@@ -193,15 +193,31 @@ def _affine_transform(matrix: Float64) -> Any:
 class ToSpacing:
     """Pipeline step: voxels of a stated size; undone by resampling onto the grid before.
 
+    Parameters
+    ----------
+    spacing_mm : the edge of cubic voxels, or three sizes along (i, j, k).
+    interpolation : of images; masks are always nearest neighbour.
+
+    Raises
+    ------
+    InputError : not one size or three, or one of 0 or less.
+
     Example
     -------
-    >>> ToSpacing(1.0).spacing_mm
-    1.0
+    >>> ToSpacing(1.0).spacing_mm, ToSpacing((1, 1, 3)).spacing_mm
+    (1.0, (1.0, 1.0, 3.0))
     """
 
     name: ClassVar[str] = "to_spacing"
-    spacing_mm: float = 1.0
+    spacing_mm: float | tuple[float, ...] = 1.0
     interpolation: str = "linear"
+
+    def __post_init__(self) -> None:
+        sizes = np.atleast_1d(np.asarray(self.spacing_mm, dtype=np.float64)).tolist()
+        if len(sizes) not in (1, 3) or not min(sizes) > 0:
+            raise InputError("unusable voxel size", got=f"{self.spacing_mm} mm", expected="one size above 0, or three")
+        # cubic voxels have one record, however they were asked for
+        object.__setattr__(self, "spacing_mm", sizes[0] if len(set(sizes)) == 1 else tuple(sizes))
 
     def apply(self, images: Images) -> tuple[Images, Fitted]:
         """Every volume on voxels of `spacing_mm` (masks by nearest neighbour); records the grid before."""

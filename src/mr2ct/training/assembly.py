@@ -6,6 +6,7 @@ import json
 import random
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -13,21 +14,25 @@ import torch
 from lightning_fabric import Fabric
 from torch import Tensor, nn
 
-from mr2ct.datasets.augmentation import Augmentation, IntensityAugmentation, SpatialAugmentation
+from mr2ct.datasets.augmentation import Augmentation, SpatialAugmentation
 from mr2ct.datasets.case_weights import read_case_weights
-from mr2ct.datasets.sampling import Batch, BoxCutter, BoxPlan, CasePool, PairedBatches, UnpairedBatches, with_weight
+from mr2ct.datasets.sampling import Batch, BoxPlan, CasePool, PairedBatches, UnpairedBatches, with_weight
 from mr2ct.datasets.splits import Split, make_split, read_split, require_covers, write_split
 from mr2ct.datasets.store import CaseStore, StoredCase, read_settings
 from mr2ct.errors import DataSetError
 from mr2ct.hounsfield import HuScaling
 from mr2ct.io.atomic import atomic_file
 from mr2ct.models import build_network
-from mr2ct.training.cyclegan import CycleGAN, CycleWeights, Players
+from mr2ct.training.acceleration import Beside, is_on, make_cutter, prepare_compiler
+from mr2ct.training.cyclegan import Players
+from mr2ct.training.judgement import Game, JudgeWindow
 from mr2ct.training.learner import Learner, Schedule
 from mr2ct.training.loop import LAST, Method
-from mr2ct.training.pix2pix import PairWeights, Pix2Pix
+from mr2ct.training.loss_assembly import build_paired_loss
+from mr2ct.training.pix2pix import Pix2Pix
 from mr2ct.training.recipe import CycleGanSettings, DataSettings, Pix2PixSettings, Recipe, StoreSettings
 from mr2ct.training.supervised import Supervised
+from mr2ct.training.unpaired_assembly import augments_mr_of_batches, build_unpaired, mr_augmentation
 
 REAL = "real"
 
@@ -183,29 +188,35 @@ def batch_source(
 ) -> Callable[[int], Iterable[dict[str, Tensor]]]:
     """From a step to the augmented batches, on the device, of that step and all later ones."""
     data = recipe.data
-    batches, extra = _datasets(recipe, cases, rank=fabric.global_rank, folder=folder)
+    batches, extra = _datasets(recipe, cases, fabric, folder=folder)
+    workers = 0 if is_on(recipe.run.resident, fabric) else data.workers
+    beside = Beside(fabric)
     augmentation = Augmentation(
         SpatialAugmentation(**data.spatial.model_dump()) if data.spatial else None,
-        IntensityAugmentation(**data.intensity.model_dump()) if data.intensity else None,
+        mr_augmentation(data) if augments_mr_of_batches(recipe) else None,
     )
 
     def source(first_step: int) -> Iterator[dict[str, Tensor]]:
         steps = range(first_step, recipe.run.max_steps)
-        main = _loaded(batches, steps, workers=data.workers)
-        pairs = _loaded(extra, steps, workers=data.workers) if extra is not None else None
-        for step, batch in zip(steps, main, strict=True):
+        main = _loaded(batches, steps, workers=workers)
+        pairs = _loaded(extra, steps, workers=workers) if extra is not None else None
+
+        def make(step: int) -> Batch:
             seed = (recipe.seed * 1_000_003 + step) * 1009 + fabric.global_rank
-            ready = augmentation(_on_device(batch, fabric), seed=2 * seed)
+            ready = augmentation(_on_device(next(main), fabric), seed=2 * seed)
             if pairs is not None:
                 pair = augmentation(_on_device(next(pairs), fabric), seed=2 * seed + 1)
                 ready |= {"pair_mr": pair["mr"], "pair_ct": pair["ct"], "pair_mask": pair["mask"]}
-            yield {key: _fast_layout(images) for key, images in ready.items()}
+            return {key: _fast_layout(images) for key, images in ready.items()}
+
+        for step in steps:
+            yield beside(partial(make, step))
 
     return source
 
 
 def _datasets(
-    recipe: Recipe, cases: Cases, *, rank: int, folder: Path
+    recipe: Recipe, cases: Cases, fabric: Fabric, *, folder: Path
 ) -> tuple[PairedBatches | UnpairedBatches, PairedBatches | None]:
     """The batches that the method learns from, and, for CycleGAN, those of pairs whose truth is known."""
     data = recipe.data
@@ -216,7 +227,9 @@ def _datasets(
         foreground=data.foreground,
         off_middle=data.off_middle,
     )
-    cutter = BoxCutter(plan, HuScaling(*recipe.hu_range))
+    everything = [case for pool in (*cases.train, *cases.pairs) for case in pool.cases]
+    scaling, rank = HuScaling(*recipe.hu_range), fabric.global_rank
+    cutter = make_cutter(plan, scaling, everything, resident=recipe.run.resident, fabric=fabric)
 
     def paired(pools: Sequence[CasePool], seed: int) -> PairedBatches:
         return PairedBatches(pools, cutter, batch_size=data.batch_size, seed=seed, rank=rank)
@@ -244,7 +257,11 @@ def _loaded(dataset: torch.utils.data.Dataset[Batch], steps: range, *, workers: 
 
 
 def _on_device(batch: Batch, fabric: Fabric) -> Batch:
-    return {key: images.to(fabric.device, non_blocking=True) for key, images in batch.items()}
+    # augmentation asks on the CPU whether a flip is anatomy
+    return {
+        key: images if key == "left_right" else images.to(fabric.device, non_blocking=True)
+        for key, images in batch.items()
+    }
 
 
 def _fast_layout(images: Tensor) -> Tensor:
@@ -272,40 +289,30 @@ def build_method(recipe: Recipe, generator: nn.Module, fabric: Fabric) -> Method
     to_ct = _learner(fabric, generator, recipe, learning_rate=recipe.optimiser.learning_rate)
     if isinstance(settings, Pix2PixSettings):
         seen = {"in_channels": (recipe.data.context_slices or 1) + 1, "dims": dims}
-        weights = PairWeights(settings.l1_weight, settings.gradient_weight, settings.outside_weight)
         return Pix2Pix(
             to_ct,
             _judge(fabric, recipe, settings, seen),
-            weights=weights,
-            adversarial_from=settings.adversarial_from,
-            kind=settings.kind,
+            loss=build_paired_loss(settings, recipe, fabric),
+            game=_game(settings, recipe),
             ema_decay=ema,
         )
     if isinstance(settings, CycleGanSettings):
         backward = build_generator(recipe)
         to_mr = _learner(fabric, backward, recipe, learning_rate=recipe.optimiser.learning_rate)
         judges = [_judge(fabric, recipe, settings, {"in_channels": 1, "dims": dims}) for _ in range(2)]
-        return CycleGAN(
-            Players(to_ct, to_mr, *judges),
-            weights=_cycle_weights(settings),
-            pool_size=settings.pool_size,
-            pairs_alone_steps=settings.pairs_alone_steps,
-            ema_decay=ema,
-            seed=recipe.seed + 2 * fabric.global_rank,
-        )
-    return Supervised(
-        to_ct, gradient_weight=settings.gradient_weight, outside_weight=settings.outside_weight, ema_decay=ema
-    )
+        players, seed = Players(to_ct, to_mr, *judges), recipe.seed + 2 * fabric.global_rank
+        return build_unpaired(settings, recipe, players, seed=seed)
+    return Supervised(to_ct, loss=build_paired_loss(settings, recipe, fabric), ema_decay=ema)
 
 
-def _cycle_weights(settings: CycleGanSettings) -> CycleWeights:
-    return CycleWeights(
-        cycle=settings.cycle_weight,
-        identity=settings.identity_weight,
+def _game(settings: Pix2PixSettings, recipe: Recipe) -> Game:
+    limits = settings.judge_window_hu
+    return Game(
+        kind=settings.kind,
         adversarial=settings.adversarial_weight,
-        structure=settings.structure_weight,
-        outside=settings.outside_weight,
-        paired=settings.paired_weight,
+        feature_matching=settings.feature_matching_weight,
+        begins=settings.adversarial_from,
+        window=JudgeWindow.in_hu(HuScaling(*recipe.hu_range), *limits) if limits else None,
     )
 
 
@@ -327,7 +334,7 @@ def _learner(fabric: Fabric, network: nn.Module, recipe: Recipe, *, learning_rat
         decay_from=optimiser.decay_from,
         final=optimiser.final,
     )
-    return Learner(
+    learner = Learner(
         fabric,
         network,
         learning_rate=learning_rate,
@@ -336,3 +343,7 @@ def _learner(fabric: Fabric, network: nn.Module, recipe: Recipe, *, learning_rat
         weight_decay=optimiser.weight_decay,
         clip_norm=optimiser.clip_norm,
     )
+    if not is_on(recipe.run.compile, fabric):
+        return learner
+    prepare_compiler(recipe.run.compile)
+    return learner.compiled()

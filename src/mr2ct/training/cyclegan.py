@@ -16,8 +16,7 @@ from torch import Tensor, nn
 from mr2ct.training.average import moving_average
 from mr2ct.training.image_pool import ImagePool
 from mr2ct.training.learner import Learner, update
-from mr2ct.training.losses import adversarial, gradient_difference, masked_l1, outside_l1, structure_difference
-from mr2ct.training.supervised import AIR
+from mr2ct.training.losses import AIR, adversarial, gradient_difference, masked_l1, outside_l1, structure_difference
 
 MR_BACKGROUND = 0.0
 
@@ -111,24 +110,27 @@ class CycleGAN:
 
     def _play(self, batch: dict[str, Tensor], loss: Tensor) -> dict[str, Tensor]:
         """One round of generators against discriminators; `loss` is what the generators owe already."""
-        mr = _outlined(batch["mr"], batch["mr_mask"], MR_BACKGROUND)
-        ct = _outlined(batch["ct"], batch["ct_mask"], AIR)
+        mr = outlined(batch["mr"], batch["mr_mask"], MR_BACKGROUND)
+        ct = outlined(batch["ct"], batch["ct_mask"], AIR)
         self._freeze_judges(True)
         sct, smr = self._there_and_back(mr, self.to_ct, self.to_mr), self._there_and_back(ct, self.to_mr, self.to_ct)
-        terms = {**self._cycle_terms(mr, sct, ct, smr), **self._anatomy_terms(batch, mr, sct, ct, smr)}
-        masked_sct = _outlined(sct.image, batch["mr_mask"], AIR)
-        masked_smr = _outlined(smr.image, batch["ct_mask"], MR_BACKGROUND)
-        terms["adversarial"] = _convinces(self.judge_ct, masked_sct) + _convinces(self.judge_mr, masked_smr)
+        terms = {
+            **self._cycle_terms(mr, sct, ct, smr),
+            **anatomy_terms(batch, mr=mr, sct=sct.image, ct=ct, smr=smr.image),
+        }
+        masked_sct = outlined(sct.image, batch["mr_mask"], AIR)
+        masked_smr = outlined(smr.image, batch["ct_mask"], MR_BACKGROUND)
+        terms["adversarial"] = convinces(self.judge_ct, masked_sct) + convinces(self.judge_mr, masked_smr)
         loss = loss + sum((getattr(self.weights, name) * term for name, term in terms.items()), torch.zeros_like(loss))
         update(loss, [self.to_ct, self.to_mr])
         self._freeze_judges(False)
-        terms["judge_ct"] = _judge(self.judge_ct, real=ct, synthetic=self.ct_pool.swap(masked_sct))
-        terms["judge_mr"] = _judge(self.judge_mr, real=mr, synthetic=self.mr_pool.swap(masked_smr))
+        terms["judge_ct"] = judge_step(self.judge_ct, real=ct, synthetic=self.ct_pool.swap(masked_sct))
+        terms["judge_mr"] = judge_step(self.judge_mr, real=mr, synthetic=self.mr_pool.swap(masked_smr))
         return terms
 
     def _paired(self, batch: dict[str, Tensor]) -> Tensor:
         mr, ct, mask = batch["pair_mr"], batch["pair_ct"], batch["pair_mask"]
-        sct, smr = self.to_ct(mr), self.to_mr(_outlined(ct, mask, AIR))
+        sct, smr = self.to_ct(mr), self.to_mr(outlined(ct, mask, AIR))
         to_ct = masked_l1(sct, ct, mask) + gradient_difference(sct, ct, mask) + 0.2 * outside_l1(sct, mask, value=AIR)
         return to_ct + 0.5 * masked_l1(smr, mr, mask)
 
@@ -142,16 +144,6 @@ class CycleGAN:
         if self.weights.identity:
             terms["identity"] = (self.to_ct(ct) - ct).abs().mean() + (self.to_mr(mr) - mr).abs().mean()
         return terms
-
-    @staticmethod
-    def _anatomy_terms(
-        batch: dict[str, Tensor], mr: Tensor, sct: _Synthetic, ct: Tensor, smr: _Synthetic
-    ) -> dict[str, Tensor]:
-        of_mr, of_ct = batch["mr_mask"], batch["ct_mask"]
-        return {
-            "structure": structure_difference(mr, sct.image, of_mr) + structure_difference(ct, smr.image, of_ct),
-            "outside": outside_l1(sct.image, of_mr, value=AIR) + outside_l1(smr.image, of_ct, value=MR_BACKGROUND),
-        }
 
     def _freeze_judges(self, frozen: bool) -> None:
         self.judge_ct.freeze(frozen)
@@ -183,15 +175,33 @@ _POOLS = ("ct_pool", "mr_pool")
 _PARTS = ("to_ct", "to_mr", "judge_ct", "judge_mr", *_POOLS)
 
 
-def _outlined(image: Tensor, mask: Tensor, outside: float) -> Tensor:
+def anatomy_terms(batch: dict[str, Tensor], *, mr: Tensor, sct: Tensor, ct: Tensor, smr: Tensor) -> dict[str, Tensor]:
+    """The terms "structure" and "outside" of both directions: edges stay in place, nothing lies beyond the outline."""
+    of_mr, of_ct = batch["mr_mask"], batch["ct_mask"]
+    return {
+        "structure": structure_difference(mr, sct, of_mr) + structure_difference(ct, smr, of_ct),
+        "outside": outside_l1(sct, of_mr, value=AIR) + outside_l1(smr, of_ct, value=MR_BACKGROUND),
+    }
+
+
+def outlined(image: Tensor, mask: Tensor, outside: float) -> Tensor:
+    """The image inside the mask, `outside` beyond it.
+
+    Example
+    -------
+    >>> outlined(torch.tensor([0.5, 0.5]), torch.tensor([1.0, 0.0]), -1.0).tolist()
+    [0.5, -1.0]
+    """
     return image * mask + outside * (1 - mask)
 
 
-def _convinces(judge: Learner, synthetic: Tensor) -> Tensor:
+def convinces(judge: Learner, synthetic: Tensor) -> Tensor:
+    """The generator's least-squares loss: how far the discriminator is from taking its images for real ones."""
     return adversarial(judge(synthetic), real=True, kind="least_squares")
 
 
-def _judge(judge: Learner, *, real: Tensor, synthetic: Tensor) -> Tensor:
+def judge_step(judge: Learner, *, real: Tensor, synthetic: Tensor) -> Tensor:
+    """Let a discriminator learn from real and synthetic images; returns its least-squares loss."""
     of_real = adversarial(judge(real), real=True, kind="least_squares")
     of_synthetic = adversarial(judge(synthetic), real=False, kind="least_squares")
     loss = 0.5 * (of_real + of_synthetic)

@@ -15,6 +15,8 @@ from mr2ct.errors import RecipeError
 
 Decay = Literal["constant", "linear", "cosine"]
 
+_OF_THE_DEVICE = ("fused", "foreach", "capturable")
+
 
 @dataclass(frozen=True)
 class Schedule:
@@ -71,14 +73,29 @@ class Learner:
         clip_norm: float = 0.0,
     ) -> None:
         self.fabric, self.network, self.clip_norm = fabric, network, clip_norm
-        optimiser = torch.optim.AdamW(network.parameters(), lr=learning_rate, betas=betas, weight_decay=weight_decay)
+        fused = True if fabric.device.type == "cuda" else None
+        optimiser = torch.optim.AdamW(
+            network.parameters(), lr=learning_rate, betas=betas, weight_decay=weight_decay, fused=fused
+        )
+        self._is_compiled = False
         self._ready, self._optimiser = fabric.setup(network, optimiser)
         self._schedule = torch.optim.lr_scheduler.LambdaLR(optimiser, schedule)
 
+    def compiled(self, *, backend: str = "inductor") -> Learner:
+        """The learner itself, its network to be compiled when it first runs; what is saved of it stays the same."""
+        self.network.compile(dynamic=False, backend=backend)
+        self._is_compiled = True
+        return self
+
     def __call__(self, images: Tensor) -> Tensor:
         """Run the network in the run's precision; the result is float32."""
-        result: Tensor = self._ready(images)
+        result: Tensor = self._ready(_in_one_layout(images) if self._is_compiled else images)
         return result.float()
+
+    def layers(self, images: Tensor) -> tuple[tuple[Tensor, ...], ...]:
+        """What every layer of a discriminator finds, scale by scale, its scores last (`models.patchgan.Layers`)."""
+        found = self._ready(_in_one_layout(images) if self._is_compiled else images, layers=True)
+        return tuple(tuple(layer.float() for layer in scale) for scale in found)
 
     @property
     def learning_rate(self) -> float:
@@ -113,7 +130,12 @@ class Learner:
         """
         self.network.load_state_dict(state["network"])
         own = [{key: value for key, value in group.items() if key != "params"} for group in self._groups]
-        self._optimiser.load_state_dict(state["optimiser"])
+        # by these settings the optimiser decides where its state belongs: they are of this device, not of the state's
+        groups = [
+            {**group, **{key: settings[key] for key in _OF_THE_DEVICE if key in settings}}
+            for group, settings in zip(state["optimiser"]["param_groups"], own, strict=True)
+        ]
+        self._optimiser.load_state_dict({**state["optimiser"], "param_groups": groups})
         schedule = self._schedule
         for key in ("last_epoch", "_step_count"):
             setattr(schedule, key, state["schedule"][key])
@@ -131,14 +153,41 @@ class Learner:
         return groups
 
 
+def _in_one_layout(images: Tensor) -> Tensor:
+    """The same slices, channels last in their strides too.
+
+    With one channel two sets of strides are both, and a network would be compiled for each that it meets.
+    """
+    if images.dim() != 4:
+        return images.contiguous()
+    _, channels, rows, columns = images.shape
+    strides = (channels * rows * columns, 1, channels * columns, channels)
+    dense = images.contiguous(memory_format=torch.channels_last)
+    return dense if dense.stride() == strides else dense.as_strided(dense.shape, strides)
+
+
 def update(loss: Tensor, learners: Sequence[Learner]) -> None:
-    """Send the loss's gradient back and step every learner that it reaches."""
-    if not torch.isfinite(loss):
-        raise RecipeError(
-            "the loss is no longer a finite number",
-            got=float(loss.detach()),
-            remedy="lower optimiser.learning_rate, or set run.precision=32-true",
-        )
+    """Send the loss's gradient back and step every learner that it reaches.
+
+    On a GPU the loss is not looked at, for that would wait for the step; the loop looks at the terms it reports.
+    """
+    if not loss.is_cuda:
+        require_finite(float(loss.detach()))
     learners[0].fabric.backward(loss)
     for learner in learners:
         learner.step()
+
+
+def require_finite(loss: float) -> None:
+    """RecipeError where a loss, or a term of one, is no longer a finite number.
+
+    Example
+    -------
+    >>> require_finite(1.5)
+    """
+    if not math.isfinite(loss):
+        raise RecipeError(
+            "the loss is no longer a finite number",
+            got=loss,
+            remedy="lower optimiser.learning_rate, or set run.precision=32-true",
+        )

@@ -7,6 +7,7 @@ import time
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass
 from pathlib import Path
+from time import perf_counter
 from typing import Any, Protocol
 
 import torch
@@ -15,6 +16,7 @@ from torch import Tensor, nn
 
 from mr2ct.errors import RecipeError
 from mr2ct.training.checkpoint import read_checkpoint, write_checkpoint
+from mr2ct.training.learner import require_finite
 
 LAST, BEST = "last.pt", "best.pt"
 FINISHED, OUT_OF_TIME, NOT_IMPROVING, STOPPED = "finished", "out of time", "no longer improving", "stopped"
@@ -75,6 +77,7 @@ class Limits:
     checkpoint_minutes : between checkpoints.
     patience : validations without a better score after which the run ends; None is no early stop.
     stop_asked : asked after every step; once true, the run is saved and ends.
+    keep_last : the weights of the last validation are kept, whatever their score.
     """
 
     max_steps: int
@@ -83,6 +86,7 @@ class Limits:
     checkpoint_minutes: float = 3.0
     patience: int | None = None
     stop_asked: Callable[[], bool] = _never
+    keep_last: bool = False
 
 
 @dataclass
@@ -96,11 +100,17 @@ class Position:
 
 @dataclass(frozen=True)
 class Outcome:
-    """How a call of `fit` ended: `reason` is FINISHED, OUT_OF_TIME, NOT_IMPROVING or STOPPED."""
+    """How a call of `fit` ended: `reason` is FINISHED, OUT_OF_TIME, NOT_IMPROVING or STOPPED.
+
+    `timed_steps` took `timed_seconds`, data included, validation and saving left out, and the call's first few steps,
+    in which a GPU compiles.
+    """
 
     steps: int
     best_mae_hu: float
     reason: str
+    timed_steps: int = 0
+    timed_seconds: float = 0.0
 
 
 def fit(
@@ -126,30 +136,90 @@ def fit(
     witness.on_start(position.step)
     started = saved = time.monotonic()
     reason = _reason(position, limits)
+    report, clock = _Report(fabric, witness), _Clock()
     for batch in batches(position.step) if reason is None else ():
-        terms = method.train_step(batch)
+        report.add(position.step + 1, method.train_step(batch), method.learning_rate)
         position.step += 1
-        if fabric.is_global_zero:
-            witness.on_step(position.step, {name: float(term) for name, term in terms.items()}, method.learning_rate)
-        # clocks differ, and all processes must do the same at the same step
-        out_of_time, stopped, unsaved_for_long = fabric.broadcast(
-            (
-                _minutes_since(started) >= (limits.max_minutes or math.inf),
-                limits.stop_asked(),
-                _minutes_since(saved) >= limits.checkpoint_minutes,
-            )
-        )
-        cut_short = OUT_OF_TIME if out_of_time else STOPPED if stopped else None
+        cut_short, unsaved_for_long = _look_at_clocks(fabric, limits, started=started, saved=saved)
         last = position.step >= limits.max_steps or (cut_short is not None and position.step < limits.validate_every)
-        if position.step % limits.validate_every == 0 or last:
-            _validate(fabric, method, position, validate, folder, witness)
+        validates = position.step % limits.validate_every == 0 or last
+        clock.step_done()
+        if validates or unsaved_for_long or cut_short is not None:
+            report.tell()
+            clock.pause()
+        if validates:
+            scores, best = _validate(fabric, method, position, validate)
+            _keep(fabric, method, position, folder, scores=scores, wanted=best or limits.keep_last)
+            if fabric.is_global_zero:
+                witness.on_validation(position.step, scores, best=best)
+            fabric.barrier()
         reason = _reason(position, limits, cut_short=cut_short)
         if reason is not None or unsaved_for_long:
             _save(fabric, method, position, folder)
             saved = time.monotonic()
         if reason is not None:
             break
-    return Outcome(position.step, position.best_mae_hu, reason or FINISHED)
+        clock.go_on()
+    return Outcome(position.step, position.best_mae_hu, reason or FINISHED, clock.steps, clock.seconds)
+
+
+_REPORT_STEPS, _WARM_UP_STEPS = 20, 3
+
+
+class _Report:
+    """Tells the witness of each step: at once on a CPU, some steps together on a GPU, which it would else hold up."""
+
+    def __init__(self, fabric: Fabric, witness: Witness) -> None:
+        self._told_together = _REPORT_STEPS if fabric.device.type == "cuda" else 1
+        self._witness = witness if fabric.is_global_zero else None
+        self._untold: list[tuple[int, dict[str, Tensor], float]] = []
+
+    def add(self, step: int, terms: dict[str, Tensor], learning_rate: float) -> None:
+        self._untold.append((step, terms, learning_rate))
+        if len(self._untold) >= self._told_together:
+            self.tell()
+
+    def tell(self) -> None:
+        """Tell what is untold, once a GPU has done it; RecipeError where a term is no finite number any more."""
+        for step, terms, learning_rate in self._untold:
+            values = {name: float(term) for name, term in terms.items()}
+            if self._told_together > 1:
+                require_finite(sum(values.values()))
+            if self._witness is not None:
+                self._witness.on_step(step, values, learning_rate)
+        self._untold.clear()
+
+
+class _Clock:
+    """How long the steps took, data included, without the first few and without what comes between them."""
+
+    def __init__(self) -> None:
+        self.steps, self.seconds = 0, 0.0
+        self._before, self._since = _WARM_UP_STEPS, math.nan
+
+    def step_done(self) -> None:
+        self._before, self.steps = (self._before - 1, 0) if self._before else (0, self.steps + 1)
+
+    def pause(self) -> None:
+        self.seconds += 0.0 if math.isnan(self._since) else perf_counter() - self._since
+        self._since = math.nan
+
+    def go_on(self) -> None:
+        if not self._before and math.isnan(self._since):
+            self._since = perf_counter()
+
+
+def _look_at_clocks(fabric: Fabric, limits: Limits, *, started: float, saved: float) -> tuple[str | None, bool]:
+    """Why the run is to end now, None where it goes on; and whether a checkpoint is due."""
+    # clocks differ, and all processes must do the same at the same step
+    out_of_time, stopped, unsaved_for_long = fabric.broadcast(
+        (
+            _minutes_since(started) >= (limits.max_minutes or math.inf),
+            limits.stop_asked(),
+            _minutes_since(saved) >= limits.checkpoint_minutes,
+        )
+    )
+    return OUT_OF_TIME if out_of_time else STOPPED if stopped else None, unsaved_for_long
 
 
 def _reason(position: Position, limits: Limits, *, cut_short: str | None = None) -> str | None:
@@ -218,19 +288,21 @@ def _validate(
     method: Method,
     position: Position,
     validate: Callable[[nn.Module], dict[str, float]],
-    folder: Path,
-    witness: Witness,
-) -> None:
+) -> tuple[dict[str, float], bool]:
+    """The scores of the averaged network, and whether they are the best so far."""
     # batch statistics differ between processes, so that the others would find other scores
     scores = fabric.broadcast(validate(method.averaged) if fabric.is_global_zero else {})
     best = "mae_hu" not in scores or scores["mae_hu"] < position.best_mae_hu
     position.best_mae_hu = min(scores.get("mae_hu", math.inf), position.best_mae_hu)
     position.validations_since_best = 0 if best else position.validations_since_best + 1
-    if fabric.is_global_zero:
-        if best:
-            write_checkpoint(folder / BEST, {"network": method.averaged.state_dict(), "step": position.step, **scores})
-        witness.on_validation(position.step, scores, best=best)
-    fabric.barrier()
+    return scores, best
+
+
+def _keep(
+    fabric: Fabric, method: Method, position: Position, folder: Path, *, scores: dict[str, float], wanted: bool
+) -> None:
+    if wanted and fabric.is_global_zero:
+        write_checkpoint(folder / BEST, {"network": method.averaged.state_dict(), "step": position.step, **scores})
 
 
 def _minutes_since(moment: float) -> float:

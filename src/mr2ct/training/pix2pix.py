@@ -1,32 +1,21 @@
-"""Pix2Pix (Isola 2017, arXiv:1611.07004): an L1 term and a discriminator that sees the MR beside the CT."""
+"""Pix2Pix (Isola 2017, arXiv:1611.07004): an L1 term and a discriminator that sees the MR beside the CT.
+
+The discriminator may look at several scales, and its features may be matched, as in pix2pixHD (Wang 2018,
+arXiv:1711.11585).
+"""
 
 from __future__ import annotations
 
-from dataclasses import dataclass
 from typing import Any
 
 import torch
 from torch import Tensor, nn
 
 from mr2ct.training.average import moving_average
+from mr2ct.training.judgement import Game, Layers, feature_difference, judged
 from mr2ct.training.learner import Learner, update
-from mr2ct.training.losses import AdversarialKind, adversarial, gradient_difference, masked_l1, outside_l1
-from mr2ct.training.supervised import AIR
-
-
-@dataclass(frozen=True)
-class PairWeights:
-    """How much each term counts beside the adversarial one.
-
-    Parameters
-    ----------
-    l1 : lambda of the paper, 100 there, for images in [-1, 1].
-    gradient, outside : gradients as sharp as the CT's, and air outside the mask; not in the paper.
-    """
-
-    l1: float = 100.0
-    gradient: float = 0.0
-    outside: float = 20.0
+from mr2ct.training.losses import AIR
+from mr2ct.training.paired_loss import PairedLoss
 
 
 class Pix2Pix:
@@ -35,9 +24,8 @@ class Pix2Pix:
     Parameters
     ----------
     generator : MR to sCT. discriminator : MR and CT, stacked as channels, to patch scores.
-    weights : of the terms beside the adversarial one.
-    adversarial_from : the step from which the discriminator counts; before it the generator learns from L1 alone.
-    kind : "cross_entropy" as in the paper, or "least_squares".
+    loss : between sCT and CT, beside the adversarial term; the paper's weight of L1 is 100 for images in [-1, 1].
+    game : the adversarial terms, and from which step they count.
     """
 
     def __init__(
@@ -45,15 +33,13 @@ class Pix2Pix:
         generator: Learner,
         discriminator: Learner,
         *,
-        weights: PairWeights,
-        adversarial_from: int = 0,
-        kind: AdversarialKind = "cross_entropy",
+        loss: PairedLoss,
+        game: Game | None = None,
         ema_decay: float = 0.999,
     ) -> None:
         self.generator, self.discriminator = generator, discriminator
-        self.weights = weights
-        self.kind: AdversarialKind = kind
-        self.adversarial_from, self.steps = adversarial_from, 0
+        self.loss = loss
+        self.game, self.steps = game or Game(), 0
         self._average = moving_average(generator.network, decay=ema_decay)
 
     @property
@@ -71,33 +57,43 @@ class Pix2Pix:
         """Learn from one paired batch (mr, ct, mask), the generator first, and return the terms, unweighted."""
         mr, ct, mask = batch["mr"], batch["ct"], batch["mask"]
         sct = self.generator(mr)
-        terms = {
-            "l1": masked_l1(sct, ct, mask),
-            "gradient": gradient_difference(sct, ct, mask),
-            "outside": outside_l1(sct, mask, value=AIR),
-        }
-        loss = sum((getattr(self.weights, name) * term for name, term in terms.items()), torch.zeros_like(terms["l1"]))
-        if self.steps >= self.adversarial_from:
-            self.discriminator.freeze(True)
-            terms["adversarial"] = self._adversarial(mr, sct, mask, real=True)
-            self.discriminator.freeze(False)
-            loss = loss + terms["adversarial"]
+        terms = self.loss.terms(sct, ct, mask)
+        loss = self.loss.total(terms)
+        if self.steps >= self.game.begins:
+            owed = self._owed(mr, sct, ct, mask)
+            terms |= owed
+            loss = loss + sum((getattr(self.game, name) * term for name, term in owed.items()), torch.zeros_like(loss))
         update(loss, [self.generator])
-        if self.steps >= self.adversarial_from:
+        if self.steps >= self.game.begins:
             terms["discriminator"] = self._discriminate(mr, sct.detach(), ct, mask)
         self._average.update_parameters(self.generator.network)
         self.steps += 1
         return {name: term.detach() for name, term in terms.items()}
 
     def _discriminate(self, mr: Tensor, sct: Tensor, ct: Tensor, mask: Tensor) -> Tensor:
-        loss = 0.5 * (self._adversarial(mr, ct, mask, real=True) + self._adversarial(mr, sct, mask, real=False))
+        of_real = judged(self._layers(mr, ct, mask), real=True, kind=self.game.kind)
+        of_synthetic = judged(self._layers(mr, sct, mask), real=False, kind=self.game.kind)
+        loss = 0.5 * (of_real + of_synthetic)
         update(loss, [self.discriminator])
         return loss
 
-    def _adversarial(self, mr: Tensor, ct: Tensor, mask: Tensor, *, real: bool) -> Tensor:
+    def _owed(self, mr: Tensor, sct: Tensor, ct: Tensor, mask: Tensor) -> dict[str, Tensor]:
+        """What the generator owes to the discriminator, which learns nothing from it: the terms, unweighted."""
+        self.discriminator.freeze(True)
+        layers = self._layers(mr, sct, mask)
+        owed = {"adversarial": judged(layers, real=True, kind=self.game.kind)}
+        if self.game.feature_matching:
+            with torch.no_grad():
+                of_ct = self._layers(mr, ct, mask)
+            owed["feature_matching"] = feature_difference(layers, of_ct)
+        self.discriminator.freeze(False)
+        return owed
+
+    def _layers(self, mr: Tensor, ct: Tensor, mask: Tensor) -> Layers:
         # the table outside the mask would tell a real CT at once
         outlined = ct * mask + AIR * (1 - mask)
-        return adversarial(self.discriminator(torch.cat([mr, outlined], dim=1)), real=real, kind=self.kind)
+        seen = outlined if self.game.window is None else self.game.window(outlined)
+        return self.discriminator.layers(torch.cat([mr, seen], dim=1))
 
     def state_dict(self) -> dict[str, Any]:
         """Everything that the next step depends on."""

@@ -33,12 +33,31 @@ class NetworkSettings(_Settings):
     arguments: dict[str, Any] = {}
 
 
+class TissueWeightsSettings(_Settings):
+    """How much a voxel of the L1 term counts by the tissue of the true CT (`training.losses.TissueWeights`)."""
+
+    air: float = Field(default=1.0, ge=0)
+    soft_tissue: float = Field(default=1.0, ge=0)
+    bone: float = Field(default=1.0, ge=0)
+
+
+class FeatureLossSettings(_Settings):
+    """A loss on the features of a tissue segmenter (`training.tissue_features`)."""
+
+    segmenter: str
+    weight: float = Field(default=0.1, gt=0)
+
+
 class SupervisedSettings(_Settings):
     """Masked L1 plus a structural term (`training.supervised`)."""
 
     name: Literal["supervised"]
     gradient_weight: float = 1.0
     outside_weight: float = 0.2
+    ssim_weight: float = Field(default=0.0, ge=0)
+    sharpness_weight: float = Field(default=0.0, ge=0)
+    tissue_weights: TissueWeightsSettings | None = None
+    feature_loss: FeatureLossSettings | None = None
 
 
 class Pix2PixSettings(_Settings):
@@ -50,8 +69,41 @@ class Pix2PixSettings(_Settings):
     l1_weight: float = 100.0
     gradient_weight: float = 0.0
     outside_weight: float = 20.0
+    ssim_weight: float = Field(default=0.0, ge=0)
+    sharpness_weight: float = Field(default=0.0, ge=0)
+    tissue_weights: TissueWeightsSettings | None = None
+    feature_loss: FeatureLossSettings | None = None
     adversarial_from: int = Field(default=0, ge=0)
     kind: Literal["cross_entropy", "least_squares"] = "cross_entropy"
+    adversarial_weight: float = Field(default=1.0, ge=0)
+    feature_matching_weight: float = Field(default=0.0, ge=0)
+    judge_window_hu: tuple[float, float] | None = None
+
+    @model_validator(mode="after")
+    def _window_has_a_width(self) -> Pix2PixSettings:
+        if self.judge_window_hu is not None and not self.judge_window_hu[0] < self.judge_window_hu[1]:
+            raise ValueError(f"judge_window_hu is its lower and its upper limit, not {self.judge_window_hu}")
+        return self
+
+
+class TextureSettings(_Settings):
+    """Limits of the structure put upon soft tissue (`datasets.soft_tissue_texture.SoftTissueTexture`)."""
+
+    folds: float = Field(default=0.8, ge=0, le=1)
+    rim: float = Field(default=0.8, ge=0, le=1)
+    parts: float = Field(default=0.4, ge=0, le=1)
+    vessels: float = Field(default=1.0, ge=0)
+
+
+class BackTranslationSettings(_Settings):
+    """Cycles whose middle image is detached, so that each generator teaches the other (`training.back_translation`)."""
+
+    gradient_weight: float = 0.3
+    adversarial_ct_weight: float = 0.1
+    paired_weight_last: float = 3.0
+    play_every: int = Field(default=1, ge=1)
+    texture: TextureSettings | None = TextureSettings()
+    fall_off: float = Field(default=0.3, ge=0, le=1)
 
 
 class CycleGanSettings(_Settings):
@@ -68,6 +120,7 @@ class CycleGanSettings(_Settings):
     paired_weight: float = 10.0
     pool_size: int = Field(default=50, ge=0)
     pairs_alone_steps: int = Field(default=0, ge=0)
+    back_translation: BackTranslationSettings | None = None
 
 
 MethodSettings = Annotated[SupervisedSettings | Pix2PixSettings | CycleGanSettings, Field(discriminator="name")]
@@ -87,6 +140,7 @@ class SpatialSettings(_Settings):
     rotation_deg: float = Field(default=10.0, ge=0)
     scaling: float = Field(default=0.1, ge=0, lt=1)
     shift: float = Field(default=0.0, ge=0)
+    elastic: float = Field(default=0.0, ge=0, le=0.1)
 
 
 class IntensitySettings(_Settings):
@@ -99,6 +153,9 @@ class IntensitySettings(_Settings):
     blur: float = Field(default=0.15, ge=0, le=1)
     ghosting: float = Field(default=0.1, ge=0, le=1)
     motion: float = Field(default=0.1, ge=0, le=1)
+    inversion: float = Field(default=0.0, ge=0, le=1)
+    local_contrast: float = Field(default=0.0, ge=0)
+    thick_slices: float = Field(default=0.0, ge=0, le=1)
 
 
 class DataSettings(_Settings):
@@ -154,7 +211,12 @@ class OptimiserSettings(_Settings):
 
 
 class RunSettings(_Settings):
-    """How long, how often, and on what. `max_minutes` ends a run early; its checkpoint resumes it."""
+    """How long, how often, and on what. `max_minutes` ends a run early; its checkpoint resumes it.
+
+    `compile` and `resident`: whether networks are compiled, and whether the cases lie on the device that trains; "auto"
+    is on a GPU alone. `keep` says which of the validated weights the bundle gets: those with the lowest MAE, or the
+    last ones, as where a discriminator is to make bone sharp, which the MAE does not reward.
+    """
 
     max_steps: int = Field(default=10_000, ge=1)
     max_minutes: float | None = Field(default=None, gt=0)
@@ -162,9 +224,12 @@ class RunSettings(_Settings):
     validation_cases: int = Field(default=36, ge=1)
     checkpoint_minutes: float = Field(default=3.0, gt=0)
     patience: int | None = Field(default=None, ge=1)
+    keep: Literal["best", "last"] = "best"
     precision: Literal["32-true", "bf16-mixed", "16-mixed"] = "bf16-mixed"
     accelerator: Literal["auto", "cpu", "cuda"] = "auto"
     devices: int = Field(default=1, ge=1)
+    compile: bool | Literal["auto"] = "auto"
+    resident: bool | Literal["auto"] = "auto"
 
 
 class BundleSettings(_Settings):
@@ -291,6 +356,10 @@ def _keys_beside(location: Sequence[str]) -> Iterator[str]:
         "supervised": SupervisedSettings,
         "pix2pix": Pix2PixSettings,
         "cyclegan": CycleGanSettings,
+        "back_translation": BackTranslationSettings,
+        "texture": TextureSettings,
+        "tissue_weights": TissueWeightsSettings,
+        "feature_loss": FeatureLossSettings,
     }
     for part in reversed(location[:-1]):
         if part in sections:

@@ -10,6 +10,7 @@ from typing import Any
 
 from mr2ct.bundles import BundleDescription, find_bundle, load_network, write_bundle
 from mr2ct.bundles.card import fill_card
+from mr2ct.bundles.provenance import Provenance, read_steps
 from mr2ct.errors import RecipeError
 from mr2ct.models import REGISTRY
 from mr2ct.training.assembly import common_preprocessing, network_arguments
@@ -59,9 +60,7 @@ def describe(recipe: Recipe) -> BundleDescription:
     """What a bundle of this recipe will say, but for its metrics. Raises DataSetError where stores differ."""
     three_d = recipe.data.context_slices is None
     pipeline = common_preprocessing([*recipe.data.stores, *recipe.data.paired_stores])
-    spacing_mm = next(
-        (step["arguments"]["spacing_mm"] for step in pipeline["steps"] if step["name"] == "to_spacing"), 1.0
-    )
+    sizes = [step["arguments"]["spacing_mm"] for step in pipeline["steps"] if step["name"] == "to_spacing"] or [1.0]
     return BundleDescription.model_validate(
         {
             "format_version": 1,
@@ -70,7 +69,7 @@ def describe(recipe: Recipe) -> BundleDescription:
             "network": {"name": recipe.network.name, "arguments": network_arguments(recipe)},
             "preprocessing": pipeline,
             "hu_range": recipe.hu_range,
-            "spacing_mm": (spacing_mm,) * 3,
+            "spacing_mm": sizes[0] if isinstance(sizes[0], list) else (sizes[0],) * 3,
             "planes": () if three_d else tuple(recipe.data.planes),
             "context_slices": 0 if three_d else recipe.data.context_slices,
             "patch_size": tuple(recipe.data.size) if three_d else None,
@@ -85,7 +84,8 @@ def write_result(description: BundleDescription, folder: Path) -> Path:
     """Write the best weights of the run in `folder` as `folder`/bundle, with its scores on validation."""
     best = read_checkpoint(folder / "best.pt")
     metrics = {f"validation_{key}": value for key, value in best.items() if key.startswith("mae_hu")}
-    described = description.model_copy(update={"metrics": metrics})
+    origin = Provenance(training=read_steps(folder))
+    described = description.model_copy(update={"metrics": metrics, "provenance": origin})
     shutil.rmtree(folder / "bundle", ignore_errors=True)
     state = {name: tensor.contiguous() for name, tensor in best["network"].items()}
     return write_bundle(folder / "bundle", state=state, description=described, card=fill_card(described)).folder

@@ -5,20 +5,32 @@ from __future__ import annotations
 import math
 from collections.abc import Callable
 from contextlib import nullcontext
+from dataclasses import dataclass
 from pathlib import Path
 
 import torch
 from lightning_fabric import Fabric
 
+from mr2ct.bundles.provenance import record_step, this_step
 from mr2ct.datasets.sampling import BoxPlan
 from mr2ct.hounsfield import HuScaling
+from mr2ct.training.acceleration import prepare_device
 from mr2ct.training.assembly import Cases, batch_source, build_generator, build_method, open_cases
 from mr2ct.training.loop import Limits, Method, Outcome, fit
 from mr2ct.training.recipe import Recipe, write_recipe
 from mr2ct.training.result import describe, weights_of, write_result
+from mr2ct.training.speed import CountedMethod, Speed, peak_of
 from mr2ct.training.stop_signal import stop_on_signals
 from mr2ct.training.validation import Validation, Window
 from mr2ct.training.witness import RunWitness, SilentWitness
+
+
+@dataclass(frozen=True)
+class Summary:
+    """How a run ended, and how fast it was; no speed where it took too few steps to tell."""
+
+    outcome: Outcome
+    speed: Speed | None
 
 
 def run(
@@ -28,7 +40,7 @@ def run(
     init_from: str | None = None,
     window: Window | None = None,
     say: Callable[[str], None] = print,
-) -> None:
+) -> Summary:
     """Train until the recipe's limits, or go on where `folder` holds a checkpoint, and write `folder`/bundle.
 
     With `run.devices` above 1 the command that runs is started anew for every process but the first.
@@ -37,19 +49,24 @@ def run(
     ----------
     init_from : a shipped model's name or a bundle folder to start from. window : how a 3-D network sees a whole volume
         in validation, needed for those only. say : gets the lines for a person.
+
+    Returns
+    -------
+    How the run ended and how fast it was.
     """
     fabric = _launched(recipe)
     fabric.seed_everything(recipe.seed, verbose=False)
-    torch.set_float32_matmul_precision("high")
+    prepare_device(fabric)
     cases = open_cases(recipe.data, seed=recipe.seed, folder=folder)
     # a store that no bundle can describe is found out now rather than after the training
     description = describe(recipe)
     if fabric.is_global_zero:
         write_recipe(recipe, folder / "recipe.yaml")
+        record_step(folder, this_step(_device_in_words(fabric)))
     generator = build_generator(recipe)
     if init_from is not None:
         generator.load_state_dict(weights_of(init_from, recipe))
-    method = build_method(recipe, generator, fabric)
+    method = CountedMethod(build_method(recipe, generator, fabric))
     if fabric.global_rank:
         # the weights begin alike in all processes, dropout does not
         torch.manual_seed(recipe.seed + fabric.global_rank)
@@ -58,6 +75,18 @@ def run(
         score = "" if math.isinf(outcome.best_mae_hu) else f", best MAE {outcome.best_mae_hu:.1f} HU on validation"
         say(f"{outcome.reason} after {outcome.steps} steps{score}")
         say(f"model: {write_result(description, folder)}")
+    speed = _speed(recipe, fabric, method, outcome)
+    if speed is not None and fabric.is_global_zero:
+        say(f"speed: {speed.words}")
+    return Summary(outcome, speed)
+
+
+def _speed(recipe: Recipe, fabric: Fabric, method: CountedMethod, outcome: Outcome) -> Speed | None:
+    if not outcome.timed_seconds or not method.gflop_per_step:
+        return None
+    dtype = {"bf16-mixed": torch.bfloat16, "16-mixed": torch.float16}.get(recipe.run.precision, torch.float32)
+    peak = peak_of(fabric.device, dtype=dtype)
+    return Speed(outcome.timed_steps / outcome.timed_seconds, method.gflop_per_step, peak)
 
 
 def _launched(recipe: Recipe) -> Fabric:
@@ -71,6 +100,11 @@ def _launched(recipe: Recipe) -> Fabric:
     )
     fabric.launch()
     return fabric
+
+
+def _device_in_words(fabric: Fabric) -> str:
+    name = torch.cuda.get_device_name(fabric.device) if fabric.device.type == "cuda" else str(fabric.device).upper()
+    return name if fabric.world_size == 1 else f"{fabric.world_size} x {name}"
 
 
 def _fit(
@@ -93,6 +127,7 @@ def _fit(
                 checkpoint_minutes=limits.checkpoint_minutes,
                 patience=limits.patience,
                 stop_asked=stop_asked,
+                keep_last=limits.keep == "last",
             ),
             witness=witness,
         )

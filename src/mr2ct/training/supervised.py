@@ -1,4 +1,4 @@
-"""Supervised training on paired MR and CT: masked L1 in HU plus a structural term. The attention U-Net's method."""
+"""Supervised training on paired MR and CT: one network, the terms of `paired_loss`. The attention U-Net's method."""
 
 from __future__ import annotations
 
@@ -8,9 +8,7 @@ from torch import Tensor, nn
 
 from mr2ct.training.average import moving_average
 from mr2ct.training.learner import Learner, update
-from mr2ct.training.losses import gradient_difference, masked_l1, outside_l1
-
-AIR = -1.0
+from mr2ct.training.paired_loss import PairedLoss
 
 
 class Supervised:
@@ -19,16 +17,12 @@ class Supervised:
     Parameters
     ----------
     generator : MR to sCT.
-    gradient_weight : of the structural term (gradients as sharp as the CT's).
-    outside_weight : of the term that asks for air outside the mask, where the CT shows the table.
+    loss : between sCT and CT.
     ema_decay : of the moving average `averaged`, which is validated and kept.
     """
 
-    def __init__(
-        self, generator: Learner, *, gradient_weight: float = 1.0, outside_weight: float = 0.2, ema_decay: float = 0.999
-    ) -> None:
-        self.generator = generator
-        self.gradient_weight, self.outside_weight = gradient_weight, outside_weight
+    def __init__(self, generator: Learner, *, loss: PairedLoss, ema_decay: float = 0.999) -> None:
+        self.generator, self.loss = generator, loss
         self._average = moving_average(generator.network, decay=ema_decay)
 
     @property
@@ -44,14 +38,8 @@ class Supervised:
 
     def train_step(self, batch: dict[str, Tensor]) -> dict[str, Tensor]:
         """Learn from one paired batch (mr, ct, mask) and return the loss's terms, unweighted."""
-        sct = self.generator(batch["mr"])
-        terms = {
-            "l1": masked_l1(sct, batch["ct"], batch["mask"]),
-            "gradient": gradient_difference(sct, batch["ct"], batch["mask"]),
-            "outside": outside_l1(sct, batch["mask"], value=AIR),
-        }
-        loss = terms["l1"] + self.gradient_weight * terms["gradient"] + self.outside_weight * terms["outside"]
-        update(loss, [self.generator])
+        terms = self.loss.terms(self.generator(batch["mr"]), batch["ct"], batch["mask"])
+        update(self.loss.total(terms), [self.generator])
         self._average.update_parameters(self.generator.network)
         return {name: term.detach() for name, term in terms.items()}
 

@@ -23,6 +23,9 @@ from mr2ct.trust.uncertainty_features import FEATURES
 FORMAT_VERSION = 1
 INTERVAL = 0.9
 
+FIRST, MEAN = "first", "mean"
+"""Which sCT a calibration is about: the first model's plain answer, or the mean of all models and views."""
+
 
 @dataclass(frozen=True)
 class Variant:
@@ -65,6 +68,10 @@ class Variant:
 class Calibration:
     """All variants of one model, the one with most members first, and what was measured with them.
 
+    Parameters
+    ----------
+    sct : `FIRST`, or `MEAN` for an ensemble.
+
     Example
     -------
     >>> Calibration.from_record({})
@@ -75,6 +82,7 @@ class Calibration:
     variants: tuple[Variant, ...]
     interval: float = INTERVAL
     measured: Mapping[str, Any] = field(default_factory=dict)
+    sct: str = FIRST
 
     def to_record(self) -> dict[str, Any]:
         """JSON values for the key `calibration` of bundle.json; `models` names the models to hand to
@@ -83,6 +91,7 @@ class Calibration:
         return {
             "format_version": FORMAT_VERSION,
             "interval": self.interval,
+            "sct": self.sct,
             "models": [name for name, _ in self.variants[0].members],
             "features": list(FEATURES),
             "views": list(VIEWS),
@@ -115,7 +124,10 @@ class Calibration:
             )
         try:
             variants = tuple(_variant(entry) for entry in record["variants"])
-            return cls(variants, float(record["interval"]), record.get("measured", {}))
+            sct = str(record.get("sct", FIRST))
+            if sct not in (FIRST, MEAN):
+                raise ValueError(f"sct is {sct!r}, not {FIRST} or {MEAN}")
+            return cls(variants, float(record["interval"]), record.get("measured", {}), sct)
         except (KeyError, TypeError, ValueError) as error:
             raise BundleError("the calibration cannot be read", got=error, remedy="calibrate again") from error
 

@@ -10,7 +10,7 @@ from numpy.typing import NDArray
 
 from mr2ct.errors import DataSetError
 from mr2ct.inference.translator import PreparedBody, Translator
-from mr2ct.trust.calibration import INTERVAL, Variant
+from mr2ct.trust.calibration import FIRST, INTERVAL, Variant
 from mr2ct.trust.hu_distribution import N_BINS, Float32, bin_of, expected_error_hu
 from mr2ct.trust.levels import CalibrationVoxels, find_levels
 from mr2ct.trust.small_network import SmallNetwork, fit_network
@@ -72,11 +72,12 @@ def draw_case(
     *,
     plane: str,
     rng: np.random.Generator,
+    sct: str = FIRST,
 ) -> DrawnCase:
-    """Draw a tenth of the voxels of a case in one plane; `answers` are those of `member_answers`."""
+    """Draw a tenth of a case's voxels in one plane; `answers` of `member_answers`, `sct` as in `slices_of`."""
     features, sct_hu, ct_hu, inside, outline = [], [], [], [], []
     errors = [np.zeros(0, np.float32)]
-    for at, near, of_slice, sct_slice in slices_of(members, answers, body, plane):
+    for at, near, of_slice, sct_slice in slices_of(members, answers, body, plane, sct=sct):
         ct_slice, mask = truth.ct_hu[at], truth.mask[at]
         errors.append(np.abs(sct_slice - ct_slice)[mask])
         drawn = (rng.random(mask.shape) < _SHARE) & near & (mask | body.outline[at])

@@ -7,7 +7,7 @@ is distributed, and that says how wide an interval must be. See docs/explanation
 from __future__ import annotations
 
 import time
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from functools import partial
 from typing import Any
@@ -17,9 +17,10 @@ from numpy.typing import NDArray
 
 from mr2ct.geometry import PLANE_AXIS
 from mr2ct.inference.body_region import air_outside
+from mr2ct.inference.planes import fuse
 from mr2ct.inference.translator import PreparedBody, StageProgress, Translation, Translator
 from mr2ct.inference.views import VIEWS, view_answer
-from mr2ct.trust.calibration import Calibration, Variant
+from mr2ct.trust.calibration import FIRST, MEAN, Calibration, Variant
 from mr2ct.trust.uncertainty_features import Float32, in_plane_spacing_mm, slice_features
 from mr2ct.volume import Volume
 
@@ -36,7 +37,8 @@ class Uncertain:
 
     Parameters
     ----------
-    sct : HU, int16, on the MR's grid: what the first model's `Translator.translate` gives, voxel for voxel.
+    sct : HU, int16, on the MR's grid: what the first model's `Translator.translate` gives, voxel for voxel, or that of
+        the ensemble.
     half_width_hu : HU, int16, on the same grid: of the CT's voxels of each tissue (air, soft tissue, bone), the share
         `interval` lies within sct - half_width to sct + half_width, over many patients.
     predicted_mae_hu : the MAE inside the body that cases of this kind had.
@@ -61,14 +63,15 @@ def predict_uncertainty(
     force: bool = False,
     progress: StageProgress | None = None,
 ) -> Uncertain:
-    """Convert an MR with the first translator, and say how far each voxel and the whole may be off.
+    """Convert an MR, and say how far each voxel and the whole may be off.
 
     Parameters
     ----------
     mr : MR on any grid; a slice or a volume.
     translators : the model whose sCT it is, then others whose disagreement informs; those that the calibration was not
-        made with are left out. One is enough.
-    calibration : the key `calibration` of the first model's bundle.json.
+        made with are left out. One is enough. Of an ensemble: its members.
+    calibration : the key `calibration` of the first model's bundle.json, or an ensemble's calibration.json, which says
+        that the sCT is the mean of all.
     mask, planes, force, progress : as in `Translator.translate`.
 
     In a volume seen in three planes, a voxel's half-width is the mean of the planes' half-widths: the error of a mean
@@ -83,26 +86,47 @@ def predict_uncertainty(
     >>> predict_uncertainty(mr, [translator], bundle.description.calibration).predicted_mae_hu  # doctest: +SKIP
     84.1
     """
-    started = time.perf_counter()
     known = Calibration.from_record(calibration)
-    variant, members = known.choose(translators)
-    first = members[0]
+    first = known.choose(translators)[1][0]
     body = first.prepare(mr, mask=mask, force=force)
+    return body_uncertainty(body, translators, known, planes=planes, progress=progress)
+
+
+def body_uncertainty(
+    body: PreparedBody,
+    translators: Sequence[Translator],
+    calibration: Calibration,
+    *,
+    planes: str = "all",
+    progress: StageProgress | None = None,
+) -> Uncertain:
+    """`predict_uncertainty` of an MR that the first translator has prepared already; parameters and errors likewise.
+
+    Example
+    -------
+    >>> body_uncertainty(translator.prepare(mr), [translator], known).predicted_mae_hu  # doctest: +SKIP
+    84.1
+    """
+    started = time.perf_counter()
+    variant, members = calibration.choose(translators)
+    first = members[0]
     planes_run = first.planes_for(body, planes)
-    plain, half_width_hu, expected_hu = [], np.zeros(body.weight.shape, np.float32), 0.0
+    in_planes, half_width_hu, expected_hu = [], np.zeros(body.weight.shape, np.float32), 0.0
     for plane in planes_run or (None,):
         answers = member_answers(members, body, plane, progress=progress)
-        plain.append(answers[0][0])
-        in_plane_hu, mean_error_hu = _plane_half_widths(variant, members, answers, body, plane)
+        in_planes.append(fuse(sct_answers(answers, calibration.sct)))
+        in_plane_hu, mean_error_hu = _plane_half_widths(
+            variant, slices_of(members, answers, body, plane, sct=calibration.sct), body
+        )
         half_width_hu += in_plane_hu / max(len(planes_run), 1)
         expected_hu += mean_error_hu / max(len(planes_run), 1)
-    sct = first.compose(plain, body)
+    sct = first.compose(in_planes, body)
     seconds = {"uncertainty": time.perf_counter() - started}
     return Uncertain(
         sct,
         first.on_input_grid(half_width_hu, body, outside=variant.outside_half_width_hu),
         max(variant.mae_offset + variant.mae_slope * expected_hu, 0.0),
-        known.interval,
+        calibration.interval,
         tuple(member.description.name for member in members),
         first.translation(sct, body, planes_run, planes_wanted=planes, seconds=seconds),
     )
@@ -121,6 +145,11 @@ def member_answers(
     ]
 
 
+def sct_answers(answers: Sequence[Sequence[Float32]], sct: str) -> list[Float32]:
+    """Those of `member_answers` whose mean is the sCT: the first model's plain one, or all; `sct` is FIRST or MEAN."""
+    return [units for of_member in answers for units in of_member] if sct == MEAN else [answers[0][0]]
+
+
 def _reporting(
     progress: StageProgress | None, member: Translator, plane: str | None, view: str
 ) -> partial[None] | None:
@@ -136,12 +165,18 @@ def near_body(body: PreparedBody) -> NDArray[np.bool_]:
 
 
 def slices_of(
-    members: Sequence[Translator], answers: Sequence[Sequence[Float32]], body: PreparedBody, plane: str | None
+    members: Sequence[Translator],
+    answers: Sequence[Sequence[Float32]],
+    body: PreparedBody,
+    plane: str | None,
+    *,
+    sct: str = FIRST,
 ) -> Iterator[tuple[tuple[int | slice, ...], NDArray[np.bool_], Float32, Float32]]:
     """Slice by slice where the body is near: the slice's index into (i, j, k), where the body is near in it, features
     (rows, columns, features), and the sCT in HU.
 
-    `answers` are those of `member_answers`; the sCT is the first member's answer to the plain view, with air outside.
+    `answers` are those of `member_answers`; the sCT is the first member's answer to the plain view, or with `sct` MEAN
+    the mean of all, with air outside.
     """
     shown_as = plane or _PATCHES_ARE_SHOWN_AS
     axis = PLANE_AXIS[shown_as]
@@ -156,10 +191,16 @@ def slices_of(
                 for member, of_member in zip(members, answers, strict=True)
             ]
         )
+        sct_hu = _hu(members[0], fuse([units[at] for units in sct_answers(answers, sct)]), body.weight[at])
         features = slice_features(
-            answers_hu, np.asarray(body.mr_units[at]), body.outline[at], spacing_mm=spacing_mm, plane=shown_as
+            answers_hu,
+            np.asarray(body.mr_units[at]),
+            body.outline[at],
+            spacing_mm=spacing_mm,
+            plane=shown_as,
+            sct_hu=sct_hu,
         )
-        yield at, near[at], features, answers_hu[0, 0]
+        yield at, near[at], features, sct_hu
 
 
 def _hu(member: Translator, units: Float32, weight: Float32) -> Float32:
@@ -169,16 +210,14 @@ def _hu(member: Translator, units: Float32, weight: Float32) -> Float32:
 
 def _plane_half_widths(
     variant: Variant,
-    members: Sequence[Translator],
-    answers: Sequence[Sequence[Float32]],
+    slices: Iterable[tuple[tuple[int | slice, ...], NDArray[np.bool_], Float32, Float32]],
     body: PreparedBody,
-    plane: str | None,
 ) -> tuple[Float32, float]:
-    """Half-widths in the body's box, and the mean expected error inside the outline, from one plane's answers."""
+    """Half-widths in the body's box, and the mean expected error inside the outline, from one plane's `slices_of`."""
     outside_hu = np.float32(variant.outside_half_width_hu)
     half_width_hu = np.full(body.weight.shape, outside_hu)
     total_error, n_inside = 0.0, 0
-    for at, asked, features, sct_hu in slices_of(members, answers, body, plane):
+    for at, asked, features, sct_hu in slices:
         half, error = variant.half_widths_hu(features[asked], sct_hu[asked])
         half_width_hu[at][asked] = half
         inside = body.outline[at][asked]

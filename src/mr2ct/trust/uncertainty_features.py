@@ -47,13 +47,20 @@ _DEEP_MM, _FEW_PIXELS, _FINE = 15.0, 200, 0.7
 
 
 def slice_features(
-    answers_hu: Float32, mr_units: Float32, outline: NDArray[np.bool_], *, spacing_mm: tuple[float, float], plane: str
+    answers_hu: Float32,
+    mr_units: Float32,
+    outline: NDArray[np.bool_],
+    *,
+    spacing_mm: tuple[float, float],
+    plane: str,
+    sct_hu: Float32 | None = None,
 ) -> Float32:
     """Features of every pixel of one slice: (rows, columns, len(FEATURES)), each of the order of 1.
 
     Parameters
     ----------
-    answers_hu : (members, views, rows, columns) HU; [0, 0] is the sCT whose error is asked for.
+    answers_hu : (members, views, rows, columns) HU.
+    sct_hu : (rows, columns) HU, the sCT whose error is asked for; `answers_hu[0, 0]` where it is None.
     mr_units : (rows, columns) network units. outline : (rows, columns), inside the body.
     spacing_mm : of rows and columns. plane : the slice's plane.
 
@@ -65,7 +72,7 @@ def slice_features(
     """
     from scipy import ndimage
 
-    sct = answers_hu[0, 0]
+    sct = answers_hu[0, 0] if sct_hu is None else sct_hu
     spread = answers_hu.reshape(-1, *sct.shape).std(axis=0)
     others = answers_hu.mean(axis=(0, 1)) - sct
     views = answers_hu[0].mean(axis=0) - sct

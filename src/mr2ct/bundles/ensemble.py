@@ -1,0 +1,142 @@
+"""Several models that answer together: a folder whose `ensemble.json` says which, and that holds no weights of its own.
+
+Beside it lie `calibration.json` (how sure they are together, made by scripts/calibrate.py) and `MODEL_CARD.md`.
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from pydantic import BaseModel, ConfigDict, Field, ValidationError
+
+from mr2ct.bundles.bundle import CARD_FILE, Bundle
+from mr2ct.bundles.ensemble_card import fill_ensemble_card
+from mr2ct.errors import BundleError
+
+ENSEMBLE_FILE, CALIBRATION_FILE = "ensemble.json", "calibration.json"
+ENSEMBLE_FORMAT_VERSION = 1
+
+_SHARED = ("preprocessing", "hu_range", "spacing_mm", "planes")
+"""Keys of bundle.json in which members must agree: they share one prepared volume and one scale of answers."""
+
+
+class EnsembleDescription(BaseModel):
+    """The keys of `ensemble.json`; none may be missing and no other may be there.
+
+    Parameters
+    ----------
+    format_version : version of this layout. name : as in bundle.json.
+    members : names of shipped models, or bundle folders; their answers count alike. Adding a model is adding its line.
+
+    Example
+    -------
+    >>> EnsembleDescription(format_version=1, name="best", members=("brain-attention-unet",)).members
+    ('brain-attention-unet',)
+    """
+
+    model_config = ConfigDict(extra="forbid", frozen=True)
+
+    format_version: int = Field(ge=1, le=ENSEMBLE_FORMAT_VERSION)
+    name: str = Field(pattern=r"^[A-Za-z0-9][A-Za-z0-9._-]*$")
+    members: tuple[str, ...] = Field(min_length=1)
+
+
+@dataclass(frozen=True)
+class EnsembleBundle:
+    """An ensemble whose members were all found, unaltered, and fit together.
+
+    Parameters
+    ----------
+    name : of the ensemble. members : in the order of `ensemble.json`; the input check is that of the first.
+    folder : where `ensemble.json` lies.
+    """
+
+    name: str
+    members: tuple[Bundle, ...]
+    folder: Path
+
+    @property
+    def card(self) -> str:
+        """The card, Markdown: the one written when these members were calibrated, or a shorter one without figures."""
+        path = self.folder / CARD_FILE
+        if path.is_file() and self.calibration is not None:
+            return path.read_text(encoding="utf-8")
+        return fill_ensemble_card(self.name, [member.description for member in self.members])
+
+    @property
+    def calibration(self) -> dict[str, Any] | None:
+        """The calibration of exactly these members with exactly these weights; None where there is none.
+
+        Raises
+        ------
+        BundleError : a file that is not JSON.
+        """
+        path = self.folder / CALIBRATION_FILE
+        if not path.is_file():
+            return None
+        record = _read_json(path)
+        made_with = [
+            (member.get("name"), member.get("weights_sha256"))
+            for variant in record.get("variants", [])[:1]
+            for member in variant.get("members", [])
+        ]
+        own = [(member.description.name, member.description.weights_sha256) for member in self.members]
+        return record if made_with == own else None
+
+
+def load_ensemble(folder: Path | str, find: Callable[[str], Bundle]) -> EnsembleBundle:
+    """Read the ensemble in `folder`; `find` turns each member's name into a verified bundle.
+
+    Raises
+    ------
+    BundleError : no such file, a wrong or missing key, a member that is not there, or members that do not fit together.
+
+    Example
+    -------
+    >>> load_ensemble("no/such/folder", find=None)  # doctest: +ELLIPSIS
+    Traceback (most recent call last):
+    mr2ct.errors.BundleError: not an ensemble of models; got no no/such/folder/ensemble.json; ...
+    """
+    path = Path(folder) / ENSEMBLE_FILE
+    if not path.is_file():
+        raise BundleError("not an ensemble of models", got=f"no {path}", expected=f"{ENSEMBLE_FILE} in the folder")
+    try:
+        described = EnsembleDescription.model_validate(_read_json(path))
+    except ValidationError as error:
+        words = "; ".join(f"{'.'.join(map(str, problem['loc']))}: {problem['msg']}" for problem in error.errors())
+        raise BundleError(
+            f"{path} does not describe an ensemble", got=words, expected="format_version, name, members"
+        ) from error
+    members = tuple(find(name) for name in described.members)
+    _require_alike(members, name=described.name)
+    return EnsembleBundle(described.name, members, Path(folder))
+
+
+def _read_json(path: Path) -> dict[str, Any]:
+    try:
+        record = json.loads(path.read_text(encoding="utf-8"))
+    except (ValueError, OSError) as error:
+        raise BundleError(f"{path} cannot be read", got=error, expected="JSON", remedy="copy it again") from error
+    if not isinstance(record, dict):
+        raise BundleError(f"{path} is not a JSON object", got=type(record).__name__, expected="an object with keys")
+    return record
+
+
+def _require_alike(members: Sequence[Bundle], *, name: str) -> None:
+    names = [member.description.name for member in members]
+    if len(set(names)) < len(names):
+        raise BundleError(f"a member of {name} is listed twice", got=", ".join(names), expected="each model once")
+    first = members[0].description
+    for other in (member.description for member in members[1:]):
+        differing = [key for key in (*_SHARED, "dimensions") if getattr(other, key) != getattr(first, key)]
+        if differing:
+            raise BundleError(
+                f"the members of {name} do not fit together",
+                got=f"{other.name} has another {' and another '.join(differing)} than {first.name}",
+                expected="models that see the same prepared volume",
+                remedy=f"take one of them out of {ENSEMBLE_FILE}",
+            )

@@ -1,0 +1,90 @@
+"""Several models as one: they share the prepared volume, each also sees it mirrored, and their mean is the sCT.
+
+Deep ensembles: Lakshminarayanan et al. 2017, arXiv:1612.01474. A median was as good on validation patients, and would
+keep all answers in memory (benchmarks/ensemble.py).
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
+
+from mr2ct.bundles import Bundle, EnsembleBundle
+from mr2ct.inference.planes import ALL_PLANES
+from mr2ct.inference.translator import StageProgress, Translation, Translator, translate_together
+from mr2ct.inference.views import FLIPS, PLAIN
+from mr2ct.preprocessing.pipeline import Prepared
+from mr2ct.volume import Volume
+
+
+@dataclass(frozen=True)
+class Ensemble:
+    """Models that are ready to convert volumes together.
+
+    Parameters
+    ----------
+    name : for records. members : of one preprocessing, HU range and planes; each asked for its own `views`.
+
+    Example
+    -------
+    >>> load_model(find_model("best")).translate(mr).sct  # doctest: +SKIP
+    """
+
+    name: str
+    members: tuple[Translator, ...]
+
+    @classmethod
+    def from_bundle(
+        cls, bundle: EnsembleBundle, *, device: str = "auto", precision: str = "auto", views: Sequence[str] = FLIPS
+    ) -> Ensemble:
+        """The ensemble on disk, with test-time flips. Raises BundleError where weights do not fit their network."""
+        members = (
+            Translator.from_bundle(member, device=device, precision=precision, views=views) for member in bundle.members
+        )
+        return cls(bundle.name, tuple(members))
+
+    def translate(
+        self,
+        mr: Volume,
+        *,
+        planes: str = ALL_PLANES,
+        mask: Volume | None = None,
+        force: bool = False,
+        progress: StageProgress | None = None,
+        prepared: Prepared | None = None,
+    ) -> Translation:
+        """Turn an MR volume into an sCT on its own grid; parameters and errors as in `Translator.translate`."""
+        return self.recorded(
+            translate_together(
+                self.members, mr, planes=planes, mask=mask, force=force, progress=progress, prepared=prepared
+            )
+        )
+
+    def recorded(self, translation: Translation) -> Translation:
+        """The translation with a record that names the ensemble and its members instead of the first of them."""
+        record = {key: value for key, value in translation.record.items() if key != "weights_sha256"}
+        members = [
+            {"name": member.description.name, "weights_sha256": member.description.weights_sha256}
+            for member in self.members
+        ]
+        own = {"model": self.name, "members": members, "views": list(self.members[0].views)}
+        return replace(translation, record=record | own)
+
+
+def load_model(
+    model: Bundle | EnsembleBundle, *, device: str = "auto", precision: str = "auto", flips: bool = False
+) -> Translator | Ensemble:
+    """What converts volumes with a model on disk; `flips` adds the mirrored view, which an ensemble always has.
+
+    Raises
+    ------
+    BundleError : weights that do not fit their network.
+
+    Example
+    -------
+    >>> load_model(find_model("brain-attention-unet"), flips=True).views  # doctest: +SKIP
+    ('plain', 'mirrored')
+    """
+    if isinstance(model, EnsembleBundle):
+        return Ensemble.from_bundle(model, device=device, precision=precision)
+    return Translator.from_bundle(model, device=device, precision=precision, views=FLIPS if flips else PLAIN)

@@ -1,0 +1,102 @@
+"""Ensembles on disk: members found and fitting together, a calibration only of exactly these weights."""
+
+from __future__ import annotations
+
+import json
+
+import pytest
+
+from mr2ct.bundles import EnsembleBundle, find_bundle, find_model, shipped_ensembles, zoo
+from mr2ct.errors import BundleError
+
+
+@pytest.fixture
+def own_zoo(tiny_bundle, tmp_path, monkeypatch):
+    for seed, name in enumerate(("one", "two")):
+        tiny_bundle(tmp_path / name, seed=seed)
+    monkeypatch.setattr(zoo, "SHIPPED_FOLDER", tmp_path)
+    return tmp_path
+
+
+def write_ensemble(own_zoo, **changes):
+    (own_zoo / "both").mkdir(exist_ok=True)
+    described = {"format_version": 1, "name": "both", "members": ["one", "two"]} | changes
+    (own_zoo / "both" / "ensemble.json").write_text(json.dumps(described), encoding="utf-8")
+
+
+def write_calibration(own_zoo, *names):
+    members = [{"name": name, "weights_sha256": find_bundle(name).description.weights_sha256} for name in names]
+    text = json.dumps({"variants": [{"members": members}]})
+    (own_zoo / "both" / "calibration.json").write_text(text, encoding="utf-8")
+
+
+def test_a_name_and_a_folder_are_found(own_zoo):
+    write_ensemble(own_zoo)
+    assert shipped_ensembles() == ("both",)
+    for model in ("both", own_zoo / "both"):
+        found = find_model(model)
+        assert isinstance(found, EnsembleBundle)
+        assert [member.description.name for member in found.members] == ["one", "two"]
+    assert find_model("one").description.name == "one"
+
+
+def test_it_is_no_bundle(own_zoo):
+    write_ensemble(own_zoo)
+    with pytest.raises(BundleError, match="several models"):
+        find_bundle("both")
+
+
+def test_the_calibration_is_that_of_these_members_in_this_order(own_zoo):
+    write_ensemble(own_zoo)
+    assert find_model("both").calibration is None
+    write_calibration(own_zoo, "one", "two")
+    assert find_model("both").calibration is not None
+    for others in (["one"], ["two", "one"], ["one", "two", "one"]):
+        write_calibration(own_zoo, *others)
+        assert find_model("both").calibration is None
+
+
+def test_the_card_is_of_these_members(own_zoo):
+    write_ensemble(own_zoo)
+    (own_zoo / "both" / "MODEL_CARD.md").write_text("# written", encoding="utf-8")
+    assert "| one | supervised |" in find_model("both").card
+    write_calibration(own_zoo, "one", "two")
+    assert find_model("both").card == "# written"
+
+
+@pytest.mark.parametrize(
+    ("changes", "words"),
+    [
+        ({"members": []}, "does not describe an ensemble"),
+        ({"weights": [1, 2]}, "does not describe an ensemble"),
+        ({"format_version": 2}, "does not describe an ensemble"),
+        ({"members": ["one", "three"]}, "unknown model"),
+        ({"members": ["one", "one"]}, "listed twice"),
+    ],
+)
+def test_what_is_no_ensemble_says_so(own_zoo, changes, words):
+    write_ensemble(own_zoo, **changes)
+    with pytest.raises(BundleError, match=words):
+        find_model("both")
+
+
+def test_members_must_see_the_same_volume(own_zoo, tiny_bundle):
+    tiny_bundle(own_zoo / "axial", planes=("axial",))
+    write_ensemble(own_zoo, members=["one", "axial"])
+    with pytest.raises(BundleError, match="axial has another planes than one"):
+        find_model("both")
+
+
+@pytest.mark.parametrize("text", ["{", "[]"])
+def test_a_damaged_file_says_so(own_zoo, text):
+    write_ensemble(own_zoo)
+    (own_zoo / "both" / "ensemble.json").write_text(text, encoding="utf-8")
+    with pytest.raises(BundleError, match="ensemble.json"):
+        find_model("both")
+
+
+@pytest.mark.parametrize("name", shipped_ensembles())
+def test_every_shipped_ensemble_is_whole(name):
+    found = find_model(name)
+    assert found.name == name
+    assert all(member.description.name in found.card for member in found.members)

@@ -1,0 +1,108 @@
+"""`mr2ct convert --best` and `--flips`: what is averaged, what the record says, and what cannot be asked together."""
+
+from __future__ import annotations
+
+import json
+
+import numpy as np
+import pytest
+from typer.testing import CliRunner
+
+import mr2ct
+from mr2ct.bundles import find_bundle, zoo
+from mr2ct.cli.main import app
+from mr2ct.geometry import Geometry
+from mr2ct.inference import Translator
+from mr2ct.inference.views import FLIPS
+from mr2ct.io import read_volume, write_volume
+from mr2ct.volume import Quantity, Volume
+
+
+@pytest.fixture
+def own_zoo(tiny_bundle, tmp_path, monkeypatch):
+    """Two models, and the ensemble of both."""
+    folder = tmp_path / "zoo"
+    for seed, name in enumerate(("one", "two")):
+        tiny_bundle(folder / name, seed=seed)
+    (folder / "best").mkdir()
+    write_ensemble(folder, "one", "two")
+    monkeypatch.setattr(zoo, "SHIPPED_FOLDER", folder)
+    return folder
+
+
+def write_ensemble(folder, *members):
+    described = {"format_version": 1, "name": "best", "members": members}
+    (folder / "best" / "ensemble.json").write_text(json.dumps(described), encoding="utf-8")
+
+
+@pytest.fixture(scope="module")
+def mr():
+    grids = np.meshgrid(*(np.linspace(-1, 1, n) for n in (26, 24, 22)), indexing="ij")
+    voxels = np.where(sum(grid**2 for grid in grids) < 0.6, 300 + 90 * grids[0], 5) + 3 * np.cos(9 * grids[1])
+    return Volume(voxels.astype(np.float32), Geometry((26, 24, 22), np.diag([-1.0, 1.0, 1.0, 1])), Quantity.MR)
+
+
+def convert(mr, folder, *options):
+    write_volume(mr, folder / "head.mha")
+    given = ["convert", folder / "head.mha", "-o", folder / "out", "--device", "cpu", "--overwrite", *options]
+    result = CliRunner().invoke(app, list(map(str, given)))
+    assert result.exit_code == 0, result.output
+    record = json.loads((folder / "out" / "head_sct.json").read_text(encoding="utf-8"))
+    return read_volume(folder / "out" / "head_sct.nii.gz", quantity=Quantity.HU).voxels, record
+
+
+def test_best_is_the_mean_of_members_and_flips(own_zoo, mr, tmp_path):
+    sct, record = convert(mr, tmp_path, "--best")
+    alone = [
+        Translator.from_bundle(find_bundle(name), device="cpu", views=(view,)).translate(mr).sct.voxels.astype(float)
+        for name in ("one", "two")
+        for view in FLIPS
+    ]
+    assert np.abs(sct - np.mean(alone, axis=0)).max() < 1.1
+    assert np.abs(alone[0] - alone[2]).max() > 2
+    assert record["model"] == "best"
+    assert [member["name"] for member in record["members"]] == ["one", "two"]
+    assert all(len(member["weights_sha256"]) == 64 for member in record["members"])
+    assert "weights_sha256" not in record
+    assert record["views"] == list(FLIPS)
+
+
+def test_best_is_a_model_and_works_from_python(own_zoo, mr, tmp_path):
+    named, record = convert(mr, tmp_path, "--model", "best", "--planes", "axial")
+    assert record["planes"] == ["axial"]
+    np.testing.assert_array_equal(mr2ct.convert(mr, "best", planes="axial", device="cpu").voxels, named)
+    folder, _ = convert(mr, tmp_path, "--model", own_zoo / "best", "--planes", "axial")
+    np.testing.assert_array_equal(folder, named)
+
+
+def test_the_volume_is_prepared_once(own_zoo, mr, tmp_path, monkeypatch):
+    from mr2ct.preprocessing.pipeline import Pipeline
+
+    calls = []
+    plain = Pipeline.apply
+    monkeypatch.setattr(Pipeline, "apply", lambda self, *a, **k: calls.append(1) or plain(self, *a, **k))
+    convert(mr, tmp_path, "--best", "--planes", "axial")
+    assert len(calls) == 1
+
+
+def test_flips_of_one_model(own_zoo, mr, tmp_path):
+    flipped, record = convert(mr, tmp_path, "--model", "one", "--flips", "--planes", "coronal")
+    plain, said = convert(mr, tmp_path, "--model", "one", "--planes", "coronal")
+    assert (record["views"], said["views"]) == (["plain", "mirrored"], ["plain"])
+    assert np.abs(flipped - plain).max() > 0
+    from_python = mr2ct.convert(mr, "one", planes="coronal", device="cpu", flips=True)
+    np.testing.assert_array_equal(from_python.voxels, flipped)
+
+
+def test_two_models_at_once_are_refused(own_zoo, tmp_path):
+    result = CliRunner().invoke(app, ["convert", "x.mha", "-o", str(tmp_path), "--best", "--model", "one"])
+    assert result.exit_code == 2
+    assert "--best and --model one" in result.stderr
+
+
+def test_a_member_that_is_not_there_is_named(own_zoo, mr, tmp_path):
+    write_ensemble(own_zoo, "one", "three")
+    write_volume(mr, tmp_path / "head.mha")
+    result = CliRunner().invoke(app, ["convert", str(tmp_path / "head.mha"), "-o", str(tmp_path / "out"), "--best"])
+    assert result.exit_code == 2
+    assert "three" in result.stderr

@@ -1,0 +1,180 @@
+"""From a run to a shipped bundle: scored as users score, with card and pictures; then the page of all models."""
+
+from __future__ import annotations
+
+import importlib.util
+import json
+import re
+import shutil
+from pathlib import Path
+from types import ModuleType
+
+import pytest
+import torch
+
+from mr2ct.bundles import BundleDescription, load_bundle, shipped, write_bundle
+from mr2ct.bundles.bundle import read_description
+from mr2ct.bundles.provenance import Step, record_step
+from mr2ct.bundles.zoo import SHIPPED_FOLDER
+from mr2ct.datasets.splits import Split, write_split
+from mr2ct.models import build_network
+
+ROOT = Path(__file__).parents[2]
+PATIENTS = ("1BA012", "1BB017")
+CURVE = "step,minutes,kind,name,value\n50,0.1,train,l1,0.3\n100,0.2,train,l1,0.2\n100,0.2,validation,mae_hu,120\n"
+
+
+def script(name: str) -> ModuleType:
+    """A file of scripts/ as a module."""
+    specification = importlib.util.spec_from_file_location(name, ROOT / "scripts" / f"{name}.py")
+    module = importlib.util.module_from_spec(specification)
+    specification.loader.exec_module(module)
+    return module
+
+
+@pytest.fixture(scope="module")
+def data(shared_data: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """Two patients, one slice each, and a third who is not of the test side."""
+    root = tmp_path_factory.mktemp("data")
+    for patient in (*PATIENTS, "1BC019"):
+        shutil.copytree(shared_data / "brain-slices" / f"{patient}-axial", root / f"{patient}-axial")
+    split = Split(train=("1BC019",), validation=(), test=PATIENTS, seed=4)
+    write_split(split, root.parent / "split.json")
+    return root
+
+
+@pytest.fixture(scope="module")
+def run(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A run folder with an untrained network, the bundle of which knows nothing of itself."""
+    from mr2ct.preprocessing.pipeline import default_pipeline
+
+    folder = tmp_path_factory.mktemp("run")
+    torch.manual_seed(1)
+    description = BundleDescription(
+        format_version=1,
+        name="tiny",
+        method="supervised",
+        network={"name": "attention_unet", "arguments": {"widths": [4, 8]}},
+        preprocessing=default_pipeline().to_record(),
+        hu_range=(-1024, 3071),
+        spacing_mm=(1, 1, 1),
+        planes=("axial", "coronal", "sagittal"),
+        context_slices=1,
+        training_data="nothing",
+        licence="MIT",
+        metrics={},
+    )
+    network = build_network("attention_unet", {"widths": [4, 8]})
+    write_bundle(folder / "bundle", state=network.state_dict(), description=description, card="")
+    (folder / "metrics.csv").write_text(CURVE)
+    record_step(folder, Step(command="mr2ct train /somewhere/tiny.yaml", commit="c" * 40, clean=True))
+    return folder
+
+
+@pytest.fixture(scope="module")
+def shipment(data: Path, run: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """What the script wrote: `bundles/tiny`, and beside it what it kept."""
+    out = tmp_path_factory.mktemp("out")
+    words = out / "words.yaml"
+    words.write_text(
+        "training_data: Two heads.\nlicence: CC-BY-NC-4.0\ncitations: [Somebody 2023]\ncaveat: Roughly HU.\n"
+    )
+    known = ["--data", data, "--split", data.parent / "split.json", "--words", words, "--keep", out / "keep"]
+    script("ship_bundle").main([str(word) for word in (run, *known, "--into", out / "bundles")])
+    return out
+
+
+def test_the_bundle_is_whole_with_card_and_pictures(shipment: Path):
+    bundle = load_bundle(shipment / "bundles" / "tiny")
+    names = {path.name for path in bundle.folder.iterdir()}
+    assert names == {"weights.safetensors", "bundle.json", "MODEL_CARD.md", "failures.png", "training.png"}
+    assert (bundle.folder / "failures.png").stat().st_size < 150_000
+    for words in ("Two heads.", "Somebody 2023", "**Roughly HU.**", "mr2ct train tiny.yaml", "`cccccccccccc`"):
+        assert words in bundle.card
+    assert "2 cases of 2 patients whom training never saw (split by patient: 1 train" in bundle.card
+    described = bundle.description
+    assert described.licence == "CC-BY-NC-4.0"
+    assert described.metrics["mae_hu"] == described.evaluation.overall["mae_hu"].value
+    assert described.weights_sha256 in bundle.card
+
+
+def test_the_figures_are_those_of_mr2ct_evaluate(shipment: Path, data: Path, tmp_path: Path):
+    from mr2ct.cli.main import main
+
+    words = [shipment / "keep" / "sct", data, "--split", data.parent / "split.json", "--skull", "-o", tmp_path / "r"]
+    with pytest.raises(SystemExit) as ended:
+        main([str(word) for word in ("evaluate", *words, "--pictures", "0", "--jobs", "1")])
+    assert not ended.value.code
+    report = json.loads((tmp_path / "r" / "summary.json").read_text())
+    record = load_bundle(shipment / "bundles" / "tiny").description.evaluation
+    for key, figure in record.overall.items():
+        if key != "ssim":
+            expected = report["overall"][key]
+            assert [figure.value, figure.low, figure.high] == pytest.approx(
+                [expected["mean"], *expected["ci95"]], rel=1e-4
+            ), key
+    assert record.by_tissue["bone"]["mae_hu"].value == pytest.approx(
+        report["by_tissue"]["bone"]["mae_hu"]["mean"], rel=1e-4
+    )
+
+
+def test_the_same_weights_keep_their_calibration_and_others_do_not(shipment: Path):
+    ship_bundle = script("ship_bundle")
+    old = read_description(shipment / "bundles" / "tiny")
+    shelf = shipment / "shelf" / "tiny"
+    shelf.mkdir(parents=True)
+    known = old.model_copy(update={"calibration": {"models": []}, "input_reference": {"levels": 1}})
+    (shelf / "bundle.json").write_text(known.model_dump_json())
+    assert ship_bundle.with_kept_keys(old, shelf).calibration == {"models": []}
+    other = ship_bundle.with_kept_keys(old.model_copy(update={"weights_sha256": "0" * 64}), shelf)
+    assert other.calibration is None
+    assert other.input_reference == {"levels": 1}
+    neighbour = ship_bundle.with_kept_keys(old.model_copy(update={"name": "new"}), shelf.parent / "new")
+    assert (neighbour.input_reference, neighbour.calibration) == ({"levels": 1}, None)
+    elsewise = ship_bundle.with_kept_keys(old.model_copy(update={"preprocessing": {}}), shelf)
+    assert elsewise.input_reference is None
+
+
+def test_the_page_holds_the_figures_of_the_bundles(shipment: Path, tmp_path: Path):
+    tables = script("write_model_tables")
+    shelf = tmp_path / "shelf"
+    for name in ("tiny", "twin"):
+        shutil.copytree(shipment / "bundles" / "tiny", shelf / name)
+        described = read_description(shelf / name).model_copy(update={"name": name})
+        (shelf / name / "bundle.json").write_text(described.model_dump_json())
+    page = tmp_path / "page.md"
+    marks = ("who", "overall", "shape", "tissues", "groups", "tests", "pictures")
+    page.write_text(
+        "# Models\n" + "".join(f"\n<!-- {m}: begin -->\nold\n<!-- {m}: end -->\n" for m in marks) + "\nend\n"
+    )
+    where = ["--page", str(page), "--shipped", str(shelf)]
+    tables.main(where)
+    text = page.read_text()
+    assert "\nold\n" not in text
+    assert text.endswith("\nend\n")
+    record = read_description(shelf / "tiny").evaluation
+    assert f"| `twin` | {record.overall['mae_hu'].value:.1f} (" in text
+    assert "| `tiny` | `twin` | +0.0 |" in text
+    assert "(shelf/tiny/failures.png)" in text
+    with pytest.raises(SystemExit) as done:
+        tables.main([*where, "--check"])
+    assert done.value.code == 0
+    page.write_text(text.replace(f"{record.overall['mae_hu'].value:.1f} (", "1.0 ("))
+    with pytest.raises(SystemExit, match="not up to date"):
+        tables.main([*where, "--check"])
+
+
+def test_the_page_of_the_shipped_models_is_what_the_script_writes():
+    scored = [name for name in shipped() if read_description(SHIPPED_FOLDER / name).evaluation is not None]
+    if not scored:
+        pytest.skip("no shipped bundle was scored by scripts/ship_bundle.py yet")
+    with pytest.raises(SystemExit) as done:
+        script("write_model_tables").main(["--check"])
+    assert done.value.code == 0
+
+
+def test_cards_have_words_for_every_shipped_model():
+    for name in shipped():
+        said = script("ship_bundle").words_of(name, None)
+        assert {"training_data", "licence", "caveat", "citations", "limits"} <= said.keys()
+        assert re.search(r"10\.5281/zenodo\.7260705", said["training_data"])
