@@ -49,6 +49,7 @@ from mr2ct.volume import Volume
 ROOT = Path(__file__).parents[1]
 SHIPPED = ROOT / "src/mr2ct/bundles/shipped"
 COMPANIONS = ("brain-attention-unet", "brain-pix2pix")
+SCORE_TITLE = "On held-out patients"
 
 
 @dataclass(frozen=True)
@@ -155,6 +156,7 @@ def finish(
     card_path = subject.folder / CARD_FILE
     if subject.sct == MEAN:
         card = fill_ensemble_card(subject.name, [member.description for member in members])
+        card = with_section(card, SCORE_TITLE, in_words(measured), before="Use")
         _write(subject.folder / CALIBRATION_FILE, json.dumps(record, indent=1, ensure_ascii=False) + "\n")
     else:
         card = card_path.read_text(encoding="utf-8")
@@ -164,6 +166,15 @@ def finish(
         _write(subject.folder / DESCRIPTION_FILE, json.dumps(described, indent=1, ensure_ascii=False) + "\n")
     _write(card_path, with_section(card, CARD_TITLE, uncertainty_section(record), before="Use"))
     print(f"{subject.name}: {json.dumps(measured, indent=1)}")
+
+
+def in_words(measured: dict[str, Any]) -> str:
+    """What the card of an ensemble says of its errors; those of a bundle are measured by scripts/ship_bundle.py."""
+    counted = measured["with_companions"]
+    return (
+        f"MAE {measured['mae_hu']:.1f} HU inside the mask, mean over {counted['cases']} cases of {counted['patients']} "
+        "patients whom training never saw, converted as a user would, without their masks."
+    )
 
 
 def measure(
@@ -197,9 +208,7 @@ def _write(path: Path, text: str) -> None:
 
 def _parser() -> argparse.ArgumentParser:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument(
-        "bundles", type=Path, nargs="*", help="folders; default: all shipped bundles and ensembles"
-    )
+    parser.add_argument("bundles", type=Path, nargs="*", help="folders; default: all shipped bundles and ensembles")
     parser.add_argument("--data", type=Path, required=True)
     parser.add_argument("--split", type=Path, required=True)
     parser.add_argument("--companions", nargs="*", default=COMPANIONS, help="shipped models that also answer")
