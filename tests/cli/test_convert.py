@@ -235,3 +235,10 @@ def test_picture_slices_need_their_spacing(convert, tmp_path):
     done = convert(tmp_path / "slice.png", "-o", tmp_path / "out", "--spacing-mm", "1")
     assert done.exit_code == 0, done.output
     assert read_volume(tmp_path / "out" / "slice_sct.nii.gz", quantity=Quantity.HU).geometry.shape == (44, 40, 1)
+
+
+def test_the_help_names_the_default_model():
+    from mr2ct.bundles import DEFAULT_MODEL
+    from mr2ct.cli import convert
+
+    assert convert.DEFAULT == DEFAULT_MODEL

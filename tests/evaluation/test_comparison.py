@@ -95,7 +95,7 @@ def test_ranks_are_scaled_from_worst_to_best():
 @given(st.dictionaries(st.text("abcdef", min_size=1, max_size=3), st.floats(1, 100), min_size=2, max_size=6))
 def test_the_best_model_has_the_lowest_error(maes):
     table = rank_table({model: {"mae_hu": mae} for model, mae in maes.items()})
-    assert maes[table[0].model] == min(maes.values())
+    assert maes[table[0].model] == pytest.approx(min(maes.values()))  # scores of two models may round alike
     assert table[0].mean_score == 1.0
     assert all(0 <= row.mean_score <= 1 for row in table)
 

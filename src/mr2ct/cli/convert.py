@@ -24,6 +24,8 @@ if TYPE_CHECKING:
     from mr2ct.trust.verdict import InputVerdict
     from mr2ct.volume import Volume
 
+DEFAULT = "brain-attention-unet"  # as mr2ct.bundles.DEFAULT_MODEL, which --help must not wait for
+
 
 def convert(  # noqa: PLR0913, PLR0917 - the command's options
     inputs: Annotated[
@@ -31,16 +33,8 @@ def convert(  # noqa: PLR0913, PLR0917 - the command's options
         typer.Argument(help="MR files, DICOM folders, picture slices, or folders of them.", show_default=False),
     ],
     out: Annotated[Path, typer.Option("-o", "--output", help="Folder for the sCTs: <input's name>_sct.nii.gz.")],
-    model: Annotated[
-        str | None,
-        typer.Option(
-            help="A shipped model (see `mr2ct models`) or a bundle folder.", show_default="brain-attention-unet"
-        ),
-    ] = None,
-    best: Annotated[
-        bool,
-        typer.Option("--best", help="The mean of the best shipped models, with --flips: slower, better."),
-    ] = False,
+    model: Annotated[str | None, typer.Option(help="A shipped model or a bundle folder.", show_default=DEFAULT)] = None,
+    best: Annotated[bool, typer.Option("--best", help="The mean of the best models, with --flips: slower.")] = False,
     flips: Annotated[
         bool, typer.Option("--flips", help="Also convert the head mirrored, and take the mean: twice the time.")
     ] = False,
