@@ -38,23 +38,32 @@ METHOD = {name: name for name in SETTINGS} | {"back-translation": "cyclegan", "m
 LOWERED = {of: {"supervised": "l1", "pix2pix": "l1", "cyclegan": "cycle"}[method] for of, method in METHOD.items()}
 
 every_method = pytest.mark.parametrize("name", SETTINGS)
+# Muon is for matrices, which the smallest networks do not have
+every_optimiser = pytest.mark.parametrize("how", [{}, {"steps_by": "muon", "widths": (16, 16)}], ids=["adamw", "muon"])
 every_precision = pytest.mark.parametrize("precision", ["32-true", "bf16-mixed"])
 
 
 def new_method(
-    name: str, *, seed: int = 0, precision: str = "32-true", device: str = "cpu", **optimiser: Any
+    name: str,
+    *,
+    seed: int = 0,
+    precision: str = "32-true",
+    device: str = "cpu",
+    widths: tuple[int, ...] = (4, 8),
+    steps_by: str = "adamw",
+    **optimiser: Any,
 ) -> Method:
     """A small method whose weights begin at random by `seed`."""
     recipe = parse_recipe(
         {
             "name": "contract",
             "method": {"name": METHOD[name], **SETTINGS[name]},
-            "network": {"name": "attention_unet", "arguments": {"widths": [4, 8], "dropout": 0.3}},
+            "network": {"name": "attention_unet", "arguments": {"widths": [*widths], "dropout": 0.3}},
             "data": {
                 "stores": [{"path": "none"}],
                 "paired_stores": [{"path": "none"}] if METHOD[name] == "cyclegan" else [],
             },
-            "optimiser": {"warmup_steps": 2, "ema_decay": 0.8, **optimiser},
+            "optimiser": {"name": steps_by, "warmup_steps": 2, "ema_decay": 0.8, **optimiser},
             "run": {"max_steps": 12},
         }
     )
@@ -112,8 +121,9 @@ def test_every_method_is_under_contract():
 
 @every_method
 @every_precision
-def test_steps_on_a_fixed_batch_lower_the_loss(name, precision):
-    method = new_method(name, precision=precision, learning_rate=1e-2, warmup_steps=0, decay="constant")
+@every_optimiser
+def test_steps_on_a_fixed_batch_lower_the_loss(name, precision, how):
+    method = new_method(name, precision=precision, learning_rate=1e-2, warmup_steps=0, decay="constant", **how)
     fixed = batch()
     terms = [method.train_step(fixed) for _ in range(12)]
     term = LOWERED[name]
@@ -137,20 +147,21 @@ def test_the_averaged_network_follows_and_turns_an_mr_into_an_sct(name):
 
 @every_method
 @every_precision
-def test_resuming_is_exact_bit_for_bit(name, precision, tmp_path):
-    uninterrupted = new_method(name, seed=1, precision=precision)
+@every_optimiser
+def test_resuming_is_exact_bit_for_bit(name, precision, how, tmp_path):
+    uninterrupted = new_method(name, seed=1, precision=precision, **how)
     torch.manual_seed(5)
     for step in range(9):
         uninterrupted.train_step(batch(step))
 
-    first = new_method(name, seed=1, precision=precision)
+    first = new_method(name, seed=1, precision=precision, **how)
     torch.manual_seed(5)
     for step in range(5):
         first.train_step(batch(step))
     write_checkpoint(tmp_path / "last.pt", {"method": first.state_dict(), "random": torch.get_rng_state()})
     state = read_checkpoint(tmp_path / "last.pt")
 
-    second = new_method(name, seed=99, precision=precision)
+    second = new_method(name, seed=99, precision=precision, **how)
     second.load_state_dict(state["method"])
     assert differences(second.state_dict(), first.state_dict()) == []
     torch.set_rng_state(state["random"])
@@ -184,6 +195,13 @@ def test_the_state_holds_networks_optimisers_schedules_and_the_average(name):
         assert part in places
     if METHOD[name] == "cyclegan":
         assert {"ct_pool", "mr_pool"} <= method.own_state_dict().keys()
+
+
+def test_a_state_of_another_optimiser_is_refused():
+    with pytest.raises(ValueError, match="shorter|longer"):
+        new_method("supervised", steps_by="muon", widths=(16, 16)).load_state_dict(
+            new_method("supervised", widths=(16, 16)).state_dict()
+        )
 
 
 @every_method

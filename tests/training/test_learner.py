@@ -13,6 +13,7 @@ from torch import nn
 from mr2ct.errors import RecipeError
 from mr2ct.training.average import moving_average
 from mr2ct.training.learner import Learner, Schedule, update
+from mr2ct.training.optimisers import optimiser_of
 
 # --- schedule
 
@@ -63,7 +64,7 @@ def learner(fabric, **how) -> Learner:
 
 
 def test_a_step_is_torchs_adamw_at_the_scheduled_rate(fabric):
-    ours = learner(fabric, betas=(0.8, 0.9), weight_decay=0.1)
+    ours = learner(fabric, optimiser=optimiser_of("adamw", betas=(0.8, 0.9), weight_decay=0.1))
     torch.manual_seed(0)
     theirs = nn.Linear(2, 1)
     optimiser = torch.optim.AdamW(theirs.parameters(), lr=0.1, betas=(0.8, 0.9), weight_decay=0.1)

@@ -23,12 +23,13 @@ from mr2ct.errors import DataSetError
 from mr2ct.hounsfield import HuScaling
 from mr2ct.io.atomic import atomic_file
 from mr2ct.models import build_network
-from mr2ct.training.acceleration import Beside, is_on, make_cutter, prepare_compiler
+from mr2ct.training.acceleration import Beside, is_on, make_cutter, on_gpu, prepare_compiler
 from mr2ct.training.cyclegan import Players
 from mr2ct.training.judgement import Game, JudgeWindow
 from mr2ct.training.learner import Learner, Schedule
 from mr2ct.training.loop import LAST, Method
 from mr2ct.training.loss_assembly import build_paired_loss
+from mr2ct.training.optimisers import optimiser_of
 from mr2ct.training.pix2pix import Pix2Pix
 from mr2ct.training.recipe import CycleGanSettings, DataSettings, Pix2PixSettings, Recipe, StoreSettings
 from mr2ct.training.supervised import Supervised
@@ -339,8 +340,9 @@ def _learner(fabric: Fabric, network: nn.Module, recipe: Recipe, *, learning_rat
         network,
         learning_rate=learning_rate,
         schedule=schedule,
-        betas=optimiser.betas,
-        weight_decay=optimiser.weight_decay,
+        optimiser=optimiser_of(
+            optimiser.name, betas=optimiser.betas, weight_decay=optimiser.weight_decay, fused=on_gpu(fabric)
+        ),
         clip_norm=optimiser.clip_norm,
     )
     if not is_on(recipe.run.compile, fabric):

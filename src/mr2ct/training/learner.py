@@ -12,6 +12,7 @@ from lightning_fabric import Fabric
 from torch import Tensor, nn
 
 from mr2ct.errors import RecipeError
+from mr2ct.training.optimisers import MakesOptimiser, plain_adamw
 
 Decay = Literal["constant", "linear", "cosine"]
 
@@ -53,11 +54,12 @@ class Schedule:
 
 
 class Learner:
-    """Steps a network against a loss: AdamW, the schedule, clipping of the gradient's norm.
+    """Steps a network against a loss: an optimiser, its schedule, clipping of the gradient's norm.
 
     Parameters
     ----------
     network : made ready for the device by Fabric; call `learner(images)` to run it.
+    optimiser : makes one of (parameters, lr=...), such as `torch.optim.AdamW`; see `optimisers.optimiser_of`.
     clip_norm : the gradient's largest norm; 0 leaves it alone.
     """
 
@@ -68,18 +70,14 @@ class Learner:
         *,
         learning_rate: float,
         schedule: Callable[[int], float],
-        betas: tuple[float, float] = (0.9, 0.999),
-        weight_decay: float = 0.0,
+        optimiser: MakesOptimiser = plain_adamw,
         clip_norm: float = 0.0,
     ) -> None:
         self.fabric, self.network, self.clip_norm = fabric, network, clip_norm
-        fused = True if fabric.device.type == "cuda" else None
-        optimiser = torch.optim.AdamW(
-            network.parameters(), lr=learning_rate, betas=betas, weight_decay=weight_decay, fused=fused
-        )
+        steps = optimiser(network.parameters(), lr=learning_rate)
         self._is_compiled = False
-        self._ready, self._optimiser = fabric.setup(network, optimiser)
-        self._schedule = torch.optim.lr_scheduler.LambdaLR(optimiser, schedule)
+        self._ready, self._optimiser = fabric.setup(network, steps)
+        self._schedule = torch.optim.lr_scheduler.LambdaLR(steps, schedule)
 
     def compiled(self, *, backend: str = "inductor") -> Learner:
         """The learner itself, its network to be compiled when it first runs; what is saved of it stays the same."""

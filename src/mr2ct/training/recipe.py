@@ -197,8 +197,9 @@ class DataSettings(_Settings):
 
 
 class OptimiserSettings(_Settings):
-    """AdamW and the schedule of its learning rate."""
+    """The optimiser and the schedule of its learning rate."""
 
+    name: Literal["adamw", "muon"] = "adamw"
     learning_rate: float = Field(default=1e-3, gt=0)
     betas: tuple[float, float] = (0.9, 0.999)
     weight_decay: float = Field(default=1e-4, ge=0)
