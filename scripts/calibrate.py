@@ -34,7 +34,7 @@ from mr2ct.datasets.cases import PairedCase, find_synthrad
 from mr2ct.datasets.splits import Split, read_split
 from mr2ct.inference import Translator
 from mr2ct.io.atomic import atomic_file
-from mr2ct.trust.calibration import FIRST, INTERVAL, MEAN, Calibration
+from mr2ct.trust.calibration import INTERVAL, MEAN, OWN, Calibration
 from mr2ct.trust.calibration_fit import DrawnCase, Truth, draw_case, fit_variant, truth_of
 from mr2ct.trust.reliability import (
     CaseReliability,
@@ -93,7 +93,7 @@ def subject_of(folder: Path, companions: Sequence[str], models: dict[str, Transl
         if companion not in models:
             models[companion] = Translator.from_bundle(find_bundle(companion))
     joining = [c for c in companions if c != name and _prepares_alike(models[c], own)]
-    return Subject(name, folder, ((name, *joining), (name,)) if joining else ((name,),), FIRST)
+    return Subject(name, folder, ((name, *joining), (name,)) if joining else ((name,),), OWN)
 
 
 def _prepares_alike(one: Translator, other: Translator) -> bool:

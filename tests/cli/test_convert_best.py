@@ -1,4 +1,4 @@
-"""`mr2ct convert --best` and `--flips`: what is averaged, what the record says, and what cannot be asked together."""
+"""`mr2ct convert --best` and `--no-flips`: what is averaged, what the record says, what cannot be asked together."""
 
 from __future__ import annotations
 
@@ -86,12 +86,20 @@ def test_the_volume_is_prepared_once(own_zoo, mr, tmp_path, monkeypatch):
 
 
 def test_flips_of_one_model(own_zoo, mr, tmp_path):
-    flipped, record = convert(mr, tmp_path, "--model", "one", "--flips", "--planes", "coronal")
-    plain, said = convert(mr, tmp_path, "--model", "one", "--planes", "coronal")
+    flipped, record = convert(mr, tmp_path, "--model", "one", "--planes", "coronal")
+    plain, said = convert(mr, tmp_path, "--model", "one", "--no-flips", "--planes", "coronal")
     assert (record["views"], said["views"]) == (["plain", "mirrored"], ["plain"])
     assert np.abs(flipped - plain).max() > 0
-    from_python = mr2ct.convert(mr, "one", planes="coronal", device="cpu", flips=True)
-    np.testing.assert_array_equal(from_python.voxels, flipped)
+    for flips, sct in ((True, flipped), (False, plain)):
+        from_python = mr2ct.convert(mr, "one", planes="coronal", device="cpu", flips=flips)
+        np.testing.assert_array_equal(from_python.voxels, sct)
+
+
+@pytest.mark.parametrize("choice", [["--best"], ["--model", "best"]])
+def test_best_without_flips_is_refused(own_zoo, tmp_path, choice):
+    result = CliRunner().invoke(app, ["convert", "x.mha", "-o", str(tmp_path), "--no-flips", *choice])
+    assert result.exit_code == 2
+    assert "always has flips" in result.stderr
 
 
 def test_two_models_at_once_are_refused(own_zoo, tmp_path):

@@ -121,8 +121,8 @@ def test_an_ensemble_calibrated_with_others_states_no_uncertainty(own_best, mr_p
     run(mr_path, "-o", tmp_path / "out", "--best")
 
 
-def test_uncertainty_is_not_known_of_flips(model, mr_path, tmp_path):
-    options = ["-o", str(tmp_path / "out"), "--model", str(model), "--uncertainty", "--flips"]
+def test_uncertainty_is_not_known_without_flips(model, mr_path, tmp_path):
+    options = ["-o", str(tmp_path / "out"), "--model", str(model), "--uncertainty", "--no-flips"]
     result = CliRunner().invoke(app, ["convert", str(mr_path), *options])
     assert result.exit_code == 2
-    assert "calibrated without flips" in result.stderr
+    assert "calibrated with flips" in result.stderr

@@ -50,7 +50,7 @@ def describe(name, sha, **changes):
     return BundleDescription(**keys | changes)
 
 
-def translator(name="one", sha="a", gain=0.2, views=("plain",), **changes):
+def translator(name="one", sha="a", gain=0.2, views=FLIPS, **changes):
     return Translator(Linear(gain), describe(name, sha, **changes), device="cpu", precision="fp32", views=views)
 
 
@@ -199,7 +199,7 @@ def test_the_record_comes_back_whole(record):
 def test_the_sct_of_an_ensemble_is_its_mean(models, record):
     together = Ensemble(
         "both",
-        tuple(translator(name, sha, gain, views=FLIPS) for name, sha, gain in (("one", "a", 0.2), ("two", "b", 0.3))),
+        tuple(translator(name, sha, gain) for name, sha, gain in (("one", "a", 0.2), ("two", "b", 0.3))),
     )
     of_mean = Calibration(Calibration.from_record(record).variants[:1], sct=MEAN).to_record()
     for shape in ((40, 36, 1), (42, 38, 36)):

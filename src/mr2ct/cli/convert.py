@@ -34,10 +34,11 @@ def convert(  # noqa: PLR0913, PLR0917 - the command's options
     ],
     out: Annotated[Path, typer.Option("-o", "--output", help="Folder for the sCTs: <input's name>_sct.nii.gz.")],
     model: Annotated[str | None, typer.Option(help="A shipped model or a bundle folder.", show_default=DEFAULT)] = None,
-    best: Annotated[bool, typer.Option("--best", help="The mean of the best models, with --flips: slower.")] = False,
+    best: Annotated[bool, typer.Option("--best", help="The mean of the best models: slower.")] = False,
     flips: Annotated[
-        bool, typer.Option("--flips", help="Also convert the head mirrored, and take the mean: twice the time.")
-    ] = False,
+        bool,
+        typer.Option("--flips/--no-flips", help="Take the mean of the head and its mirror image, or not: faster."),
+    ] = True,
     planes: Annotated[str, typer.Option(help="all, axial, coronal or sagittal.")] = "all",
     device: Annotated[str, typer.Option(help="auto, cpu or cuda.")] = "auto",
     preview: Annotated[bool, typer.Option("--preview", help="Also write <input's name>_preview.png.")] = False,
@@ -79,16 +80,17 @@ def _chosen_model(model: str | None, *, best: bool, flips: bool, uncertainty: bo
             "two models at once",
             got=f"--best and --model {model}",
             expected="one of them",
-            remedy=f"--flips gives {model} the flips that --best has",
+            remedy="leave one of them away",
         )
-    if flips and uncertainty and not best:
+    chosen = BEST if best else model or DEFAULT_MODEL
+    if not flips and (uncertainty or chosen == BEST):
         raise InputError(
-            "the models' uncertainty is calibrated without flips",
-            got="--flips and --uncertainty",
+            "the models' uncertainty is calibrated with flips" if uncertainty else "the best sCT always has flips",
+            got=f"--no-flips and {'--uncertainty' if uncertainty else '--best'}",
             expected="one of them",
-            remedy="--best has both",
+            remedy="leave --no-flips away",
         )
-    return BEST if best else model or DEFAULT_MODEL
+    return chosen
 
 
 def _convert_unless_done(items: Sequence[WorkItem], model: str, options: _Options, *, overwrite: bool) -> None:

@@ -72,7 +72,7 @@ class Ensemble:
 
 
 def load_model(
-    model: Bundle | EnsembleBundle, *, device: str = "auto", precision: str = "auto", flips: bool = False
+    model: Bundle | EnsembleBundle, *, device: str = "auto", precision: str = "auto", flips: bool = True
 ) -> Translator | Ensemble:
     """What converts volumes with a model on disk; `flips` adds the mirrored view, which an ensemble always has.
 
@@ -82,7 +82,7 @@ def load_model(
 
     Example
     -------
-    >>> load_model(find_model("brain-attention-unet"), flips=True).views  # doctest: +SKIP
+    >>> load_model(find_model("brain-attention-unet")).views  # doctest: +SKIP
     ('plain', 'mirrored')
     """
     if isinstance(model, EnsembleBundle):

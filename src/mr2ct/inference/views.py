@@ -62,7 +62,7 @@ VIEWS: dict[str, View] = {
     "plain": View(_unchanged, _unchanged),
     "mirrored": View(_mirrored, _back_from_mirrored),
 }
-"""Ways to show a body by name; the first is the plain one, whose answer is the sCT unless more views are asked for."""
+"""Ways to show a body by name; the sCT is the mean of the answers to all, unless fewer are asked for."""
 
 PLAIN = ("plain",)
 FLIPS = tuple(VIEWS)

@@ -23,8 +23,8 @@ from mr2ct.trust.uncertainty_features import FEATURES
 FORMAT_VERSION = 1
 INTERVAL = 0.9
 
-FIRST, MEAN = "first", "mean"
-"""Which sCT a calibration is about: the first model's plain answer, or the mean of all models and views."""
+OWN, MEAN = "own", "mean"
+"""Which sCT a calibration is about: the mean of the first model's own views, or of all models and views."""
 
 
 @dataclass(frozen=True)
@@ -70,7 +70,7 @@ class Calibration:
 
     Parameters
     ----------
-    sct : `FIRST`, or `MEAN` for an ensemble.
+    sct : `OWN`, or `MEAN` for an ensemble.
 
     Example
     -------
@@ -82,7 +82,7 @@ class Calibration:
     variants: tuple[Variant, ...]
     interval: float = INTERVAL
     measured: Mapping[str, Any] = field(default_factory=dict)
-    sct: str = FIRST
+    sct: str = OWN
 
     def to_record(self) -> dict[str, Any]:
         """JSON values for the key `calibration` of bundle.json; `models` names the models to hand to
@@ -124,9 +124,9 @@ class Calibration:
             )
         try:
             variants = tuple(_variant(entry) for entry in record["variants"])
-            sct = str(record.get("sct", FIRST))
-            if sct not in (FIRST, MEAN):
-                raise ValueError(f"sct is {sct!r}, not {FIRST} or {MEAN}")
+            sct = str(record.get("sct", OWN))
+            if sct not in (OWN, MEAN):
+                raise ValueError(f"sct is {sct!r}, not {OWN} or {MEAN}")
             return cls(variants, float(record["interval"]), record.get("measured", {}), sct)
         except (KeyError, TypeError, ValueError) as error:
             raise BundleError("the calibration cannot be read", got=error, remedy="calibrate again") from error

@@ -10,7 +10,7 @@ from numpy.typing import NDArray
 
 from mr2ct.errors import DataSetError
 from mr2ct.inference.translator import PreparedBody, Translator
-from mr2ct.trust.calibration import FIRST, INTERVAL, Variant
+from mr2ct.trust.calibration import INTERVAL, OWN, Variant
 from mr2ct.trust.hu_distribution import N_BINS, Float32, bin_of, expected_error_hu
 from mr2ct.trust.levels import CalibrationVoxels, find_levels
 from mr2ct.trust.small_network import SmallNetwork, fit_network
@@ -72,7 +72,7 @@ def draw_case(
     *,
     plane: str,
     rng: np.random.Generator,
-    sct: str = FIRST,
+    sct: str = OWN,
 ) -> DrawnCase:
     """Draw a tenth of a case's voxels in one plane; `answers` of `member_answers`, `sct` as in `slices_of`."""
     features, sct_hu, ct_hu, inside, outline = [], [], [], [], []

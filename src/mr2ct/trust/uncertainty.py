@@ -20,7 +20,7 @@ from mr2ct.inference.body_region import air_outside
 from mr2ct.inference.planes import fuse
 from mr2ct.inference.translator import PreparedBody, StageProgress, Translation, Translator
 from mr2ct.inference.views import VIEWS, view_answer
-from mr2ct.trust.calibration import FIRST, MEAN, Calibration, Variant
+from mr2ct.trust.calibration import MEAN, OWN, Calibration, Variant
 from mr2ct.trust.uncertainty_features import Float32, in_plane_spacing_mm, slice_features
 from mr2ct.volume import Volume
 
@@ -146,8 +146,8 @@ def member_answers(
 
 
 def sct_answers(answers: Sequence[Sequence[Float32]], sct: str) -> list[Float32]:
-    """Those of `member_answers` whose mean is the sCT: the first model's plain one, or all; `sct` is FIRST or MEAN."""
-    return [units for of_member in answers for units in of_member] if sct == MEAN else [answers[0][0]]
+    """Those of `member_answers` whose mean is the sCT: the first model's, or all; `sct` is OWN or MEAN."""
+    return [units for of_member in answers for units in of_member] if sct == MEAN else list(answers[0])
 
 
 def _reporting(
@@ -170,13 +170,13 @@ def slices_of(
     body: PreparedBody,
     plane: str | None,
     *,
-    sct: str = FIRST,
+    sct: str = OWN,
 ) -> Iterator[tuple[tuple[int | slice, ...], NDArray[np.bool_], Float32, Float32]]:
     """Slice by slice where the body is near: the slice's index into (i, j, k), where the body is near in it, features
     (rows, columns, features), and the sCT in HU.
 
-    `answers` are those of `member_answers`; the sCT is the first member's answer to the plain view, or with `sct` MEAN
-    the mean of all, with air outside.
+    `answers` are those of `member_answers`; the sCT is the mean of the first member's, or with `sct` MEAN of all, with
+    air outside.
     """
     shown_as = plane or _PATCHES_ARE_SHOWN_AS
     axis = PLANE_AXIS[shown_as]
