@@ -3,10 +3,11 @@
     python scripts/calibrate.py --data DATA --split stores/brain/split.json
 
 DATA is in SynthRAD layout (single slices), the split that of the training. Without folders, all shipped bundles and
-ensembles are calibrated: each bundle with the companions' answers beside its own, and alone; an ensemble (such as
-src/mr2ct/bundles/shipped/best) as the mean of its members and their flips. Training and validation patients are learnt
-from; test patients only measure, at the end, by the function that users call. Written: `calibration` in bundle.json (of
-an ensemble calibration.json), the section "How sure it is" of MODEL_CARD.md, and the picture in it, reliability.png.
+ensembles are calibrated: each bundle alone, by its answers to the head and its mirror image (with --companions, also by
+what other models answer); an ensemble (such as src/mr2ct/bundles/shipped/best) as the mean of its members. Training and
+validation patients are learnt from; test patients only measure, at the end, by the function that users call. Written:
+`calibration` in bundle.json (of an ensemble calibration.json), the section "How sure it is" of MODEL_CARD.md, and the
+picture in it, reliability.png.
 Other keys stay as they are.
 """
 
@@ -48,7 +49,6 @@ from mr2ct.volume import Volume
 
 ROOT = Path(__file__).parents[1]
 SHIPPED = ROOT / "src/mr2ct/bundles/shipped"
-COMPANIONS = ("brain-attention-unet", "brain-pix2pix")
 SCORE_TITLE = "On held-out patients"
 
 
@@ -211,7 +211,7 @@ def _parser() -> argparse.ArgumentParser:
     parser.add_argument("bundles", type=Path, nargs="*", help="folders; default: all shipped bundles and ensembles")
     parser.add_argument("--data", type=Path, required=True)
     parser.add_argument("--split", type=Path, required=True)
-    parser.add_argument("--companions", nargs="*", default=COMPANIONS, help="shipped models that also answer")
+    parser.add_argument("--companions", nargs="*", default=(), help="shipped models that also answer")
     parser.add_argument("--seed", type=int, default=0)
     return parser
 

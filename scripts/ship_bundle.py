@@ -8,6 +8,8 @@ the functions of `mr2ct evaluate --skull` themselves. Written to the bundle's fo
 `metrics`, `evaluation` and `provenance`, MODEL_CARD.md, failures.png and training.png. What people are told in words
 (data, limits, citations, commands that a run did not record) comes from scripts/cards/<name>.yaml.
 
+A folder with nothing but `bundle/`, a copy of shipped weights, is scored anew; curve and calibration stay.
+
 Afterwards: scripts/calibrate.py (it adds its section to the card), then scripts/write_model_tables.py.
 """
 
@@ -178,11 +180,12 @@ def ship(
     target = arguments.into / described.name
     described = with_kept_keys(described, target)
     runs = [run / CURVES for run in (*arguments.after, arguments.run) if (run / CURVES).is_file()]
+    keeps_curve = not runs and (target / TRAINING_FILE).is_file()
     card = fill_card(
         described,
         **{key: said[key] for key in ("intended_use", "unsuited", "failures", "citations") if key in said},
         limits=(*LIMITS, *said.get("limits", ())),
-        pictures=(FAILURES_FILE, *([TRAINING_FILE] if runs else [])),
+        pictures=(FAILURES_FILE, *([TRAINING_FILE] if runs or keeps_curve else [])),
     )
     if described.calibration is not None:
         card = with_section(card, CARD_TITLE, uncertainty_section(described.calibration), before="Use")
@@ -192,6 +195,8 @@ def ship(
         write_failure_sheet(unfinished / FAILURES_FILE, [case for case, _ in worst])
         if runs:
             write_training_curve(unfinished / TRAINING_FILE, runs, title=described.name)
+        if keeps_curve:
+            shutil.copy2(target / TRAINING_FILE, unfinished / TRAINING_FILE)
         if described.calibration is not None and (target / RELIABILITY_FILE).is_file():
             shutil.copy2(target / RELIABILITY_FILE, unfinished / RELIABILITY_FILE)
     return load_bundle(target).folder
