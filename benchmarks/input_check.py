@@ -365,7 +365,7 @@ def main() -> None:
     parser.add_argument("data", type=Path)
     parser.add_argument("--split", type=Path, required=True)
     parser.add_argument("--part", default="test", help="validation while developing")
-    parser.add_argument("--model", default="brain-attention-unet")
+    parser.add_argument("--model", default="brain-multiscale-attention")
     parser.add_argument("--every", type=int, default=1, help="make only every n-th case of a kind")
     parser.add_argument("--head", action="store_true", help="also the whole head")
     arguments = parser.parse_args()

@@ -55,7 +55,7 @@ def report(name: str, seconds: float, cpu_seconds: float) -> None:
 
 def _parser() -> argparse.ArgumentParser:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("--model", default="brain-attention-unet")
+    parser.add_argument("--model", default="brain-multiscale-attention")
     parser.add_argument("--planes", default="all")
     parser.add_argument("--size", type=int, default=256)
     return parser

@@ -9,7 +9,7 @@ from mr2ct.bundles.bundle import DESCRIPTION_FILE, Bundle, load_bundle
 from mr2ct.bundles.ensemble import ENSEMBLE_FILE, EnsembleBundle, load_ensemble
 from mr2ct.errors import BundleError
 
-DEFAULT_MODEL = "brain-attention-unet"
+DEFAULT_MODEL = "brain-multiscale-attention"
 BEST = "best"
 """The ensemble of `mr2ct convert --best`; shipped/best/ensemble.json says what it is made of."""
 

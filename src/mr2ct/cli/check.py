@@ -21,7 +21,7 @@ def check(
         typer.Argument(help="MR files, DICOM folders, picture slices, or folders of them.", show_default=False),
     ],
     model: Annotated[str, typer.Option(help="A shipped model (see `mr2ct models`) or a bundle folder.")] = (
-        "brain-attention-unet"
+        "brain-multiscale-attention"
     ),
     mask: Annotated[Path | None, typer.Option(help="The body mask, on the grid of the one input.")] = None,
     series: Annotated[str | None, typer.Option(help="Which series of a DICOM folder: number or UID.")] = None,

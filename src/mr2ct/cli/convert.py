@@ -24,7 +24,7 @@ if TYPE_CHECKING:
     from mr2ct.trust.verdict import InputVerdict
     from mr2ct.volume import Volume
 
-DEFAULT = "brain-attention-unet"  # as mr2ct.bundles.DEFAULT_MODEL, which --help must not wait for
+DEFAULT = "brain-multiscale-attention"  # as mr2ct.bundles.DEFAULT_MODEL, which --help must not wait for
 
 
 def convert(  # noqa: PLR0913, PLR0917 - the command's options

@@ -23,7 +23,7 @@ def demo(
     ] = None,
     out: Annotated[Path, typer.Option("-o", "--output", help="Folder for the results.")] = Path("demo"),
     model: Annotated[str, typer.Option(help="A shipped model (see `mr2ct models`) or a bundle folder.")] = (
-        "brain-attention-unet"
+        "brain-multiscale-attention"
     ),
     seed: Annotated[int, typer.Option(help="Which head: each seed is another anatomy.")] = 1,
     contrast: Annotated[str, typer.Option(help="MR contrast of the phantom, such as t1_mprage or t2.")] = "t1_mprage",
