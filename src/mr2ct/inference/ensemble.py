@@ -67,7 +67,7 @@ class Ensemble:
             {"name": member.description.name, "weights_sha256": member.description.weights_sha256}
             for member in self.members
         ]
-        own = {"model": self.name, "members": members, "views": list(self.members[0].views)}
+        own = {"model": self.name, "members": members}
         return replace(translation, record=record | own)
 
 

@@ -29,7 +29,8 @@ from mr2ct.inference.body_region import (
 from mr2ct.inference.engine import Engine, TorchEngine
 from mr2ct.inference.planes import ALL_PLANES, OnProgress, choose_planes, fuse, predict_slices
 from mr2ct.inference.tiling import sliding_window
-from mr2ct.inference.views import FLIPS, VIEWS, view_answer
+from mr2ct.inference.tilts import EVERY_VIEW, tilts_of
+from mr2ct.inference.views import FLIPS, PLAIN, VIEWS, view_answer
 from mr2ct.io.checks import require_mask_fits, require_mr
 from mr2ct.preprocessing.pipeline import Pipeline, Prepared, undo_geometry
 from mr2ct.preprocessing.resampling import resample_to
@@ -98,7 +99,8 @@ class Translator:
     device : "auto", "cpu" or "cuda". precision : "auto", "fp32" or "bf16"; see `TorchEngine`.
     fusion : how three planes become one volume, see `mr2ct.inference.planes.FUSIONS`.
     views : keys of `mr2ct.inference.views.VIEWS`; the sCT is the mean of the answers to them: test-time flips
-        unless `PLAIN` is given, which halves the time.
+        unless `PLAIN` is given, which halves the time. A head that is converted in one plane alone is also shown
+        tilted, unless `PLAIN` is given.
 
     Raises
     ------
@@ -181,6 +183,12 @@ class Translator:
             )
         return ()
 
+    def views_in(self, planes: Sequence[str], body: PreparedBody) -> tuple[str, ...]:
+        """The views that are asked for where these planes run: tilted ones, too, of a whole head in one plane alone."""
+        if len(planes) != 1 or self.views == PLAIN:
+            return self.views
+        return self.views + tilts_of(planes[0], body.mr_units.shape)
+
     def answer(
         self, mr_units: NDArray[Any], inside: NDArray[Any], plane: str | None, *, on_progress: OnProgress | None = None
     ) -> NDArray[np.float32]:
@@ -231,16 +239,17 @@ class Translator:
         planes_run: tuple[str, ...],
         *,
         planes_wanted: str,
+        views: Sequence[str],
         seconds: Mapping[str, float],
     ) -> Translation:
         """The sCT with its warnings and its record."""
         left_out = [
             plane for plane in self.description.planes if planes_wanted == ALL_PLANES and plane not in planes_run
         ]
-        record = self._record(planes_run, body.prepared)
+        record = self._record(planes_run, views, body.prepared)
         return Translation(sct, planes_run, seconds, _warnings(body.original, left_out), record)
 
-    def _record(self, planes: tuple[str, ...], prepared: Prepared) -> dict[str, Any]:
+    def _record(self, planes: Sequence[str], views: Sequence[str], prepared: Prepared) -> dict[str, Any]:
         return {
             "mr2ct": mr2ct.__version__,
             "model": self.description.name,
@@ -248,7 +257,7 @@ class Translator:
             "engine": self.engine.words,
             "planes": list(planes),
             "fusion": self.fusion,
-            "views": list(self.views),
+            "views": list(views),
             "preprocessing": prepared.record,
         }
 
@@ -280,24 +289,25 @@ def translate_together(
         body = lead.prepare(mr, mask=mask, force=force, prepared=prepared)
     planes_run = lead.planes_for(body, planes)
     with clock.stage("network"):
-        answers = [_mean_answer(members, body, plane, report) for plane in planes_run or (None,)]
+        asked = [(member, view) for member in members for view in member.views_in(planes_run, body)]
+        answers = [_mean_answer(asked, body, plane, report) for plane in planes_run or (None,)]
     with clock.stage("finishing"):
         report("finishing", 0.0)
         sct = lead.compose(answers, body)
     report("finishing", 1.0)
-    return lead.translation(sct, body, planes_run, planes_wanted=planes, seconds=clock.seconds)
+    views = lead.views_in(planes_run, body)
+    return lead.translation(sct, body, planes_run, planes_wanted=planes, views=views, seconds=clock.seconds)
 
 
 def _mean_answer(
-    members: Sequence[Translator], body: PreparedBody, plane: str | None, report: StageProgress
+    asked: Sequence[tuple[Translator, str]], body: PreparedBody, plane: str | None, report: StageProgress
 ) -> NDArray[np.float32]:
-    """The mean over all models and views, (i, j, k) network units; at most two answers are in memory at once."""
-    asked = [(member, view) for member in members for view in member.views]
+    """The mean over models and views, (i, j, k) network units; at most two answers are in memory at once."""
     total: NDArray[np.float32] | None = None
     for member, view in asked:
         where = plane or "patches"
         stage = where if len(asked) == 1 else f"{member.description.name}, {where}, {view}"
-        units = view_answer(member, body, plane, view=view, on_progress=partial(report, stage))
+        units = view_answer(member, body, plane, view=EVERY_VIEW[view], on_progress=partial(report, stage))
         total = units if total is None else total + units
     if total is None:
         raise InputError("nobody to ask", got="no model", expected="at least one")

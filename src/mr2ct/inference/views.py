@@ -74,14 +74,14 @@ def view_answer(
     body: PreparedBody,
     plane: str | None,
     *,
-    view: str = "plain",
+    view: str | View = "plain",
     on_progress: OnProgress | None = None,
 ) -> NDArray[np.float32]:
     """The network's answer to one view of a body, on the body's own voxels: (i, j, k) in network units.
 
     Parameters
     ----------
-    plane : one of the model's planes; None for a 3-D network. view : a key of `VIEWS`.
+    plane : one of the model's planes; None for a 3-D network. view : a key of `VIEWS`, or a view itself.
 
     Raises
     ------
@@ -92,7 +92,7 @@ def view_answer(
     >>> view_answer(translator, body, "axial", view="mirrored").shape == body.mr_units.shape  # doctest: +SKIP
     True
     """
-    shown = VIEWS[view]
+    shown = VIEWS[view] if isinstance(view, str) else view
     mr_units, inside = shown.alter(body.mr_units), shown.alter(body.weight)
     units = translator.answer(mr_units, inside, plane, on_progress=on_progress)
     return np.ascontiguousarray(shown.restore(units))

@@ -128,7 +128,7 @@ def body_uncertainty(
         max(variant.mae_offset + variant.mae_slope * expected_hu, 0.0),
         calibration.interval,
         tuple(member.description.name for member in members),
-        first.translation(sct, body, planes_run, planes_wanted=planes, seconds=seconds),
+        first.translation(sct, body, planes_run, planes_wanted=planes, views=tuple(VIEWS), seconds=seconds),
     )
 
 
