@@ -57,7 +57,7 @@ def test_slabs_and_long_volumes_are_not_tilted(shape):
 
 
 def test_only_a_head_in_one_plane_is_shown_tilted(linear_network, describe, make_mr):
-    mr = make_mr((30, 28, 130), np.eye(4))
+    mr = make_mr((40, 44, 130), np.eye(4))
     translator = Translator(linear_network(), describe(), device="cpu", precision="fp32")
     alone, plain = (
         Translator(linear_network(), describe(), device="cpu", precision="fp32", **how).translate(mr, planes="axial")
@@ -65,6 +65,6 @@ def test_only_a_head_in_one_plane_is_shown_tilted(linear_network, describe, make
     )
     assert alone.record["views"] == ["plain", "mirrored", *tilts_of("axial", (96, 96, 96))]
     assert plain.record["views"] == ["plain"]
-    assert translator.translate(mr).record["views"] == ["plain", "mirrored"]
+    assert translator.translate(mr).record["views"] == ["plain"]
     # a pointwise network's answers differ by what two interpolations blur
     assert np.abs(alone.sct.voxels.astype(float) - plain.sct.voxels).mean() < 60

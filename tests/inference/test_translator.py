@@ -12,7 +12,7 @@ from mr2ct.bundles import write_bundle
 from mr2ct.errors import BundleError, GeometryError, InputError, Mr2ctError
 from mr2ct.geometry import Geometry
 from mr2ct.inference import Translator, convert
-from mr2ct.inference.views import PLAIN
+from mr2ct.inference.views import FLIPS, PLAIN
 from mr2ct.models import build_network
 from mr2ct.volume import Quantity, Volume
 
@@ -85,7 +85,7 @@ def test_a_tiny_trained_family_member_runs_in_all_planes_and_twice_alike(describ
     torch.manual_seed(1)
     network = build_network("attention_unet", {"widths": [2, 4]})
     mr = make_mr((40, 36, 34), np.diag([-1.0, 1, 1, 1]))
-    translator = Translator(network, describe(), device="cpu")
+    translator = Translator(network, describe(), device="cpu", views=PLAIN)
     first, second = translator.translate(mr), translator.translate(mr)
     assert first.planes == ("axial", "coronal", "sagittal")
     np.testing.assert_array_equal(first.sct.voxels, second.sct.voxels)
@@ -153,7 +153,7 @@ def test_the_record_says_what_was_done(linear_network, describe, make_mr):
     assert set(translation.seconds) == {"preprocessing", "network", "finishing"}
     assert stages[0] == ("preprocessing", 0.0)
     assert stages[-1] == ("finishing", 1.0)
-    assert ("analytic, axial, mirrored", 1.0) in stages
+    assert ("axial", 1.0) in stages
     assert any("4.0 mm" in warning for warning in translation.warnings)
 
 
@@ -178,7 +178,7 @@ def test_convert_in_one_call(tmp_path, describe, make_mr):
 def test_views_are_averaged_and_named(linear_network, describe, make_mr):
     mr = make_mr((30, 28, 26), np.eye(4))
     plain = Translator(linear_network(), describe(), device="cpu", precision="fp32", views=PLAIN).translate(mr)
-    both = Translator(linear_network(), describe(), device="cpu", precision="fp32").translate(mr)
+    both = Translator(linear_network(), describe(), device="cpu", precision="fp32", views=FLIPS).translate(mr)
     assert (plain.record["views"], both.record["views"]) == (["plain"], ["plain", "mirrored"])
     # a pointwise network does not care
     np.testing.assert_allclose(both.sct.voxels, plain.sct.voxels, atol=1)

@@ -36,9 +36,13 @@ def convert(  # noqa: PLR0913, PLR0917 - the command's options
     model: Annotated[str | None, typer.Option(help="A shipped model or a bundle folder.", show_default=DEFAULT)] = None,
     best: Annotated[bool, typer.Option("--best", help="The mean of the best models: slower.")] = False,
     flips: Annotated[
-        bool,
-        typer.Option("--flips/--no-flips", help="Take the mean of the head and its mirror image, or not: faster."),
-    ] = True,
+        bool | None,
+        typer.Option(
+            "--flips/--no-flips",
+            help="Take the mean of the head and its mirror image, or not; default: where one plane alone is converted.",
+            show_default=False,
+        ),
+    ] = None,
     planes: Annotated[str, typer.Option(help="all, axial, coronal or sagittal.")] = "all",
     device: Annotated[str, typer.Option(help="auto, cpu or cuda.")] = "auto",
     preview: Annotated[bool, typer.Option("--preview", help="Also write <input's name>_preview.png.")] = False,
@@ -72,7 +76,7 @@ def convert(  # noqa: PLR0913, PLR0917 - the command's options
     _convert_unless_done(items, chosen, options, overwrite=overwrite)
 
 
-def _chosen_model(model: str | None, *, best: bool, flips: bool, uncertainty: bool) -> str:
+def _chosen_model(model: str | None, *, best: bool, flips: bool | None, uncertainty: bool) -> str:
     from mr2ct.bundles import BEST, DEFAULT_MODEL
 
     if best and model is not None:
@@ -83,7 +87,7 @@ def _chosen_model(model: str | None, *, best: bool, flips: bool, uncertainty: bo
             remedy="leave one of them away",
         )
     chosen = BEST if best else model or DEFAULT_MODEL
-    if not flips and (uncertainty or chosen == BEST):
+    if flips is False and (uncertainty or chosen == BEST):
         raise InputError(
             "the models' uncertainty is calibrated with flips" if uncertainty else "the best sCT always has flips",
             got=f"--no-flips and {'--uncertainty' if uncertainty else '--best'}",
@@ -119,7 +123,7 @@ class _Options:
     preview: bool
     pictures: bool
     uncertainty: bool
-    flips: bool
+    flips: bool | None
 
 
 @dataclass(frozen=True)

@@ -18,15 +18,15 @@ def convert(
     device: str = "auto",
     mask: Volume | None = None,
     force: bool = False,
-    flips: bool = True,
+    flips: bool | None = None,
 ) -> Volume:
     """Turn one MR volume into an sCT: HU, int16, on the grid of the MR. For many volumes keep a `Translator`.
 
     Parameters
     ----------
     model : the name of a shipped model, a bundle folder, or "best": the shipped ensemble, slower and nearer to the CT.
-    flips : also convert the head mirrored, and take the mean. Without, half the time, and a little further from the CT;
-        "best" always does.
+    flips : also convert the head mirrored, and take the mean: twice the time. None: where one plane alone is converted,
+        and then a whole head tilted, too; "best" always does.
     The others are those of `Translator.translate`.
 
     Raises

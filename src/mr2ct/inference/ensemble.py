@@ -16,6 +16,8 @@ from mr2ct.inference.views import FLIPS, PLAIN
 from mr2ct.preprocessing.pipeline import Prepared
 from mr2ct.volume import Volume
 
+_VIEWS = {True: FLIPS, False: PLAIN, None: None}
+
 
 @dataclass(frozen=True)
 class Ensemble:
@@ -72,9 +74,9 @@ class Ensemble:
 
 
 def load_model(
-    model: Bundle | EnsembleBundle, *, device: str = "auto", precision: str = "auto", flips: bool = True
+    model: Bundle | EnsembleBundle, *, device: str = "auto", precision: str = "auto", flips: bool | None = None
 ) -> Translator | Ensemble:
-    """What converts volumes with a model on disk; `flips` adds the mirrored view, which an ensemble always has.
+    """What converts volumes with a model on disk; `flips` adds the mirrored view, or not; None: as `Translator` does.
 
     Raises
     ------
@@ -87,4 +89,4 @@ def load_model(
     """
     if isinstance(model, EnsembleBundle):
         return Ensemble.from_bundle(model, device=device, precision=precision)
-    return Translator.from_bundle(model, device=device, precision=precision, views=FLIPS if flips else PLAIN)
+    return Translator.from_bundle(model, device=device, precision=precision, views=_VIEWS[flips])

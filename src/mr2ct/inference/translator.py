@@ -98,9 +98,9 @@ class Translator:
     description : of the model; its preprocessing, HU range, planes and patch size are used.
     device : "auto", "cpu" or "cuda". precision : "auto", "fp32" or "bf16"; see `TorchEngine`.
     fusion : how three planes become one volume, see `mr2ct.inference.planes.FUSIONS`.
-    views : keys of `mr2ct.inference.views.VIEWS`; the sCT is the mean of the answers to them: test-time flips
-        unless `PLAIN` is given, which halves the time. A head that is converted in one plane alone is also shown
-        tilted, unless `PLAIN` is given.
+    views : keys of `mr2ct.inference.views.VIEWS`; the sCT is the mean of the answers to them. None: where one plane
+        alone is converted, all of them and, of a whole head, tilted ones; where several are, the plain one, for each
+        plane is a view of its own.
 
     Raises
     ------
@@ -119,19 +119,19 @@ class Translator:
         device: str = "auto",
         precision: str = "auto",
         fusion: str = "mean",
-        views: Sequence[str] = FLIPS,
+        views: Sequence[str] | None = None,
     ) -> None:
-        if not views or set(views) - VIEWS.keys():
+        if views is not None and (not views or set(views) - VIEWS.keys()):
             raise InputError("unknown view", got=", ".join(views) or "none", expected=f"some of {', '.join(VIEWS)}")
         self.description = description
         self.pipeline = Pipeline.from_record(description.preprocessing)
         self.engine: Engine = TorchEngine(network, device=device, precision=precision)
         self.fusion = fusion
-        self.views = tuple(views)
+        self.views = None if views is None else tuple(views)
 
     @classmethod
     def from_bundle(
-        cls, bundle: Bundle, *, device: str = "auto", precision: str = "auto", views: Sequence[str] = FLIPS
+        cls, bundle: Bundle, *, device: str = "auto", precision: str = "auto", views: Sequence[str] | None = None
     ) -> Translator:
         """The translator of a model on disk. Raises BundleError where its weights do not fit its network."""
         return cls(load_network(bundle), bundle.description, device=device, precision=precision, views=views)
@@ -184,10 +184,10 @@ class Translator:
         return ()
 
     def views_in(self, planes: Sequence[str], body: PreparedBody) -> tuple[str, ...]:
-        """The views that are asked for where these planes run: tilted ones, too, of a whole head in one plane alone."""
-        if len(planes) != 1 or self.views == PLAIN:
+        """The views that are asked for where these planes run."""
+        if self.views is not None:
             return self.views
-        return self.views + tilts_of(planes[0], body.mr_units.shape)
+        return (*FLIPS, *tilts_of(planes[0], body.mr_units.shape)) if len(planes) == 1 else PLAIN
 
     def answer(
         self, mr_units: NDArray[Any], inside: NDArray[Any], plane: str | None, *, on_progress: OnProgress | None = None

@@ -111,10 +111,14 @@ def body_uncertainty(
     variant, members = calibration.choose(translators)
     first = members[0]
     planes_run = first.planes_for(body, planes)
+    views = [view for view in first.views_in(planes_run, body) if view in VIEWS]
     in_planes, half_width_hu, expected_hu = [], np.zeros(body.weight.shape, np.float32), 0.0
     for plane in planes_run or (None,):
         answers = member_answers(members, body, plane, progress=progress)
-        in_planes.append(fuse(sct_answers(answers, calibration.sct)))
+        shown = (
+            answers[0] if calibration.sct == MEAN else [a for v, a in zip(VIEWS, answers[0], strict=True) if v in views]
+        )
+        in_planes.append(fuse(sct_answers([shown, *answers[1:]], calibration.sct)))
         in_plane_hu, mean_error_hu = _plane_half_widths(
             variant, slices_of(members, answers, body, plane, sct=calibration.sct), body
         )
@@ -128,7 +132,7 @@ def body_uncertainty(
         max(variant.mae_offset + variant.mae_slope * expected_hu, 0.0),
         calibration.interval,
         tuple(member.description.name for member in members),
-        first.translation(sct, body, planes_run, planes_wanted=planes, views=tuple(VIEWS), seconds=seconds),
+        first.translation(sct, body, planes_run, planes_wanted=planes, views=views, seconds=seconds),
     )
 
 
@@ -145,9 +149,13 @@ def member_answers(
     ]
 
 
-def sct_answers(answers: Sequence[Sequence[Float32]], sct: str) -> list[Float32]:
-    """Those of `member_answers` whose mean is the sCT: the first model's, or all; `sct` is OWN or MEAN."""
-    return [units for of_member in answers for units in of_member] if sct == MEAN else list(answers[0])
+def sct_answers(
+    answers: Sequence[Sequence[Float32]], sct: str, *, views: Sequence[str] = tuple(VIEWS)
+) -> list[Float32]:
+    """Those of `member_answers` whose mean is the sCT: the first model's to `views`, or all; `sct` is OWN or MEAN."""
+    if sct == MEAN:
+        return [units for of_member in answers for units in of_member]
+    return [units for view, units in zip(VIEWS, answers[0], strict=True) if view in views]
 
 
 def _reporting(
