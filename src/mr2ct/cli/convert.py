@@ -26,6 +26,15 @@ if TYPE_CHECKING:
 
 DEFAULT = "brain-multiscale-attention"  # as mr2ct.bundles.DEFAULT_MODEL, which --help must not wait for
 
+Flips = Annotated[
+    bool | None,
+    typer.Option(
+        "--flips/--no-flips",
+        help="Take the mean of the head and its mirror image, or not; default: where one plane alone is converted.",
+        show_default=False,
+    ),
+]
+
 
 def convert(  # noqa: PLR0913, PLR0917 - the command's options
     inputs: Annotated[
@@ -35,14 +44,7 @@ def convert(  # noqa: PLR0913, PLR0917 - the command's options
     out: Annotated[Path, typer.Option("-o", "--output", help="Folder for the sCTs: <input's name>_sct.nii.gz.")],
     model: Annotated[str | None, typer.Option(help="A shipped model or a bundle folder.", show_default=DEFAULT)] = None,
     best: Annotated[bool, typer.Option("--best", help="The mean of the best models: slower.")] = False,
-    flips: Annotated[
-        bool | None,
-        typer.Option(
-            "--flips/--no-flips",
-            help="Take the mean of the head and its mirror image, or not; default: where one plane alone is converted.",
-            show_default=False,
-        ),
-    ] = None,
+    flips: Flips = None,
     planes: Annotated[str, typer.Option(help="all, axial, coronal or sagittal.")] = "all",
     device: Annotated[str, typer.Option(help="auto, cpu or cuda.")] = "auto",
     preview: Annotated[bool, typer.Option("--preview", help="Also write <input's name>_preview.png.")] = False,
