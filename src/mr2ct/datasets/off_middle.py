@@ -84,27 +84,30 @@ def off_middle(
     >>> float(off_middle(np.ones((9, 9)), Vault((4, 4), (4, 4)), height=0.0).mean())
     1.0
     """
-    return _sampled(image, _places(image.shape, vault, height), nearest=nearest, outside=outside)
+    return sampled(image, _places(image.shape, vault, height), nearest=nearest, outside=outside)
 
 
-def _places(shape: Sequence[int], vault: Vault, height: float) -> torch.Tensor:
-    """(1, rows, columns, 2): where each pixel of the moved slice comes from, as `grid_sample` counts."""
+def _places(shape: Sequence[int], vault: Vault, height: float) -> NDArray[np.float32]:
+    """(2, rows, columns): where each pixel of the moved slice comes from, in voxels."""
     grid = np.indices(tuple(shape), dtype=np.float32)
     units = np.stack([(g - c) / a for g, c, a in zip(grid, vault.centre, vault.half_axes, strict=True)])
     radius = np.sqrt((units**2).sum(0))
     # at the very centre the direction is undefined: a thousandth of the half-axis keeps it finite
     stretch = np.sqrt(radius**2 + height**2) / np.maximum(radius, 1e-3)
     at = [c + a * u * stretch for c, a, u in zip(vault.centre, vault.half_axes, units, strict=True)]
-    # grid_sample counts x (the last axis) first, from -1 to 1 between the middles of the outermost voxels
-    places = np.stack([2 * a / max(n - 1, 1) - 1 for a, n in zip(at, shape, strict=True)][::-1], axis=-1)
-    return torch.from_numpy(places.astype(np.float32))[None]
+    return np.stack(at).astype(np.float32)
 
 
-def _sampled(image: NDArray[Any], places: torch.Tensor, *, nearest: bool, outside: float) -> NDArray[np.float32]:
+def sampled(
+    image: NDArray[Any], places: NDArray[np.float32], *, nearest: bool = False, outside: float = 0.0
+) -> NDArray[np.float32]:
+    """The slice `image` read at `places` (2, rows, columns), in voxels; `outside` beyond it."""
     above = torch.from_numpy(np.asarray(image, dtype=np.float32) - np.float32(outside))
+    # grid_sample counts x (the last axis) first, from -1 to 1 between the middles of the outermost voxels
+    shares = np.stack([2 * a / max(n - 1, 1) - 1 for a, n in zip(places, image.shape, strict=True)][::-1], axis=-1)
     moved = F.grid_sample(
         above[None, None],
-        places,
+        torch.from_numpy(shares.astype(np.float32))[None],
         mode="nearest" if nearest else "bilinear",
         align_corners=True,
     )
@@ -130,7 +133,7 @@ def moved_off_middle(
     vault, height = jittered(find_vault(flat["mask"], upright=axis != _AXIAL), generator), draw_height(generator)
     places = _places(flat["mask"].shape, vault, height)
     moved = {
-        name: _sampled(image, places, nearest=name == "mask", outside=lowest_hu if name == "ct" else 0.0)
+        name: sampled(image, places, nearest=name == "mask", outside=lowest_hu if name == "ct" else 0.0)
         for name, image in flat.items()
     }
     if np.count_nonzero(moved["mask"]) < FEWEST_VOXELS:

@@ -17,6 +17,7 @@ from numpy.typing import NDArray
 from torch import Tensor
 
 from mr2ct.datasets.off_middle import moved_off_middle
+from mr2ct.datasets.pole_cuts import cut_at_a_pole
 from mr2ct.datasets.store import StoredCase
 from mr2ct.errors import DataSetError
 from mr2ct.geometry import PLANE_AXIS
@@ -43,7 +44,7 @@ class BoxPlan:
     foreground : the share of boxes drawn round a voxel of the mask; the others round any voxel. Where a box fits
         into the volume it is moved to lie inside.
     off_middle : the share of boxes from single slices that are changed to what a cut far from the middle would show
-        (`datasets.off_middle`).
+        (`datasets.off_middle`). pole_cuts : the share of those that are made at a pole (`datasets.pole_cuts`).
     """
 
     size: tuple[int, ...]
@@ -51,6 +52,7 @@ class BoxPlan:
     context_slices: int | None = 1
     foreground: float = 0.8
     off_middle: float = 0.0
+    pole_cuts: float = 0.0
 
     def __post_init__(self) -> None:
         wanted = 3 if self.context_slices is None else 2
@@ -103,7 +105,10 @@ class BoxCutter:
         images = self._arrays(case)
         moved = self.goes_off_middle(case, axis, rng)
         if moved and axis is not None:
-            images = moved_off_middle(images, axis=axis, generator=rng, lowest_hu=self.scaling.lowest_hu)
+            # no number is drawn where there are no pole cuts: older runs resume as they were
+            at_pole = bool(self.plan.pole_cuts) and rng.random() < self.plan.pole_cuts
+            change = cut_at_a_pole if at_pole else moved_off_middle
+            images = change(images, axis=axis, generator=rng, lowest_hu=self.scaling.lowest_hu)
         centre = self.draw_centre(_voxels_inside(images["mask"]) if moved else self.inside(case), case, rng)
         start, size = self.placed(case, centre, axis)
         box: dict[str, Any] = {"left_right": np.float32(axis != 0)}

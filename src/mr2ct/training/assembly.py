@@ -227,6 +227,7 @@ def _datasets(
         context_slices=data.context_slices,
         foreground=data.foreground,
         off_middle=data.off_middle,
+        pole_cuts=data.pole_cuts,
     )
     everything = [case for pool in (*cases.train, *cases.pairs) for case in pool.cases]
     scaling, rank = HuScaling(*recipe.hu_range), fabric.global_rank

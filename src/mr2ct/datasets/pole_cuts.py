@@ -1,0 +1,127 @@
+"""Slices that graze a head's side, with the tissue that lies there: made from the middle slices of the other planes.
+
+A middle slice of a plane never shows what slices near the pole of its axis show, such as the temporal muscle in
+sagittal ones: `off_middle` stretches the tissue of the wrong place. The middle slices of the other two planes hold the
+pole's tissue. The line of an axial slice at a share `height` of the way to the temple is what the sagittal slice there
+shows along one line; turned round the axis through the temple it fills that slice. Undulating depth and radius keep it
+from being a figure of a lathe.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+import torch
+from numpy.random import Generator
+from numpy.typing import NDArray
+
+from mr2ct.datasets.off_middle import FEWEST_VOXELS, Vault, find_vault, jittered, sampled
+from mr2ct.datasets.smooth_fields import smooth_field
+from mr2ct.geometry import PLANE_AXIS
+
+_HEIGHTS = (0.5, 0.92)
+_DEPTH_VOXELS, _RADIUS_SHARE = 6.0, 0.15
+_SLOPE = 0.2
+_ASPECT = 0.35
+_AXIAL = PLANE_AXIS["axial"]
+
+Field = NDArray[np.float32]
+
+
+@dataclass(frozen=True)
+class Pole:
+    """Where a head is cut, seen in one slice.
+
+    The pole lies along `axis` (0 rows, 1 columns), to the side of `sign`; the profile is taken from the half of the
+    slice at the side `half` of that axis.
+    """
+
+    axis: int
+    sign: int
+    half: int
+
+
+def pole_cut_places(
+    shape: tuple[int, int],
+    vault: Vault,
+    pole: Pole,
+    *,
+    height: float,
+    aspect: float = 1.0,
+    depth: Field | float = 0.0,
+    radius: Field | float = 0.0,
+) -> NDArray[np.float32]:
+    """(2, rows, columns): where in the slice each pixel of the cut comes from, in voxels.
+
+    Parameters
+    ----------
+    height : share of the half-axis towards the pole, 0 the middle. aspect : of the cut's ellipse, columns to rows.
+    depth : voxels that the cut undulates by, towards the pole. radius : share that the profile is stretched by.
+
+    Example
+    -------
+    >>> places = pole_cut_places((9, 9), Vault((4, 4), (4, 4)), Pole(0, 1, 1), height=0.5)
+    >>> places[:, 4, 4].tolist(), places[:, 4, 7].tolist(), places[:, 1, 4].tolist()
+    ([6.0, 4.0], [6.0, 7.0], [6.0, 7.0])
+    """
+    rows, columns = np.indices(shape, dtype=np.float32)
+    squeezed = np.hypot((rows - vault.centre[0]) * np.sqrt(aspect), (columns - vault.centre[1]) / np.sqrt(aspect))
+    towards = vault.centre[pole.axis] + pole.sign * (height * vault.half_axes[pole.axis] + depth)
+    across = vault.centre[1 - pole.axis] + pole.half * squeezed * (1 + radius)
+    towards = np.broadcast_to(towards, shape)
+    return np.stack((towards, across) if pole.axis == 0 else (across, towards)).astype(np.float32)
+
+
+def draw_pole(generator: Generator, *, upright: bool) -> Pole:
+    """A random pole that the slice shows: of an upright one the vertex, or the side as it is above the skull base."""
+    signs = (-1, 1)
+    if not upright:
+        return Pole(int(generator.integers(2)), signs[generator.integers(2)], signs[generator.integers(2)])
+    if generator.random() < 0.5:
+        return Pole(1, 1, signs[generator.integers(2)])
+    return Pole(0, signs[generator.integers(2)], 1)
+
+
+def cut_at_a_pole(
+    images: Mapping[str, NDArray[Any]], *, axis: int, generator: Generator, lowest_hu: float
+) -> dict[str, NDArray[Any]]:
+    """A case of one slice as if another plane were cut near a random pole; the same for all images.
+
+    Parameters
+    ----------
+    images : (i, j, k) arrays one voxel thick along `axis`. lowest_hu : what lies beyond the CT.
+
+    Returns
+    -------
+    Arrays of the same shapes; `images` itself where the cut would hardly meet the head.
+    """
+    flat = {name: np.take(np.asarray(image), 0, axis) for name, image in images.items()}
+    if not flat["mask"].any():
+        return dict(images)
+    upright = axis != _AXIAL
+    vault = jittered(find_vault(flat["mask"], upright=upright), generator)
+    rows, columns = flat["mask"].shape
+    undulation = smooth_field(
+        (rows, columns), channels=2, count=1, generator=torch.Generator().manual_seed(int(generator.integers(2**31)))
+    )[0].numpy()
+    slopes = generator.normal(0, _SLOPE, 2)
+    slant = sum(s * (at - c) for s, at, c in zip(slopes, np.indices((rows, columns)), vault.centre, strict=True))
+    places = pole_cut_places(
+        (rows, columns),
+        vault,
+        draw_pole(generator, upright=upright),
+        height=float(generator.uniform(*_HEIGHTS)),
+        aspect=float(np.exp(generator.uniform(-_ASPECT, _ASPECT))),
+        depth=_DEPTH_VOXELS * undulation[0] + slant,
+        radius=_RADIUS_SHARE * undulation[1],
+    )
+    cut = {
+        name: sampled(image, places, nearest=name == "mask", outside=lowest_hu if name == "ct" else 0.0)
+        for name, image in flat.items()
+    }
+    if np.count_nonzero(cut["mask"]) < FEWEST_VOXELS:
+        return dict(images)
+    return {name: np.expand_dims(image, axis) for name, image in cut.items()}
