@@ -91,7 +91,7 @@ def test_preview_and_mask(convert, mr, tmp_path):
     assert result.exit_code == 0, result.output
     assert files(tmp_path / "out") == ["head_preview.png", "head_sct.json", "head_sct.nii.gz"]
     sct = read_volume(tmp_path / "out" / "head_sct.nii.gz", quantity=Quantity.HU).voxels
-    assert (sct[17:] == -1024).all()
+    assert (sct[17:] == -1000).all()
 
 
 def test_a_tree_is_mirrored_and_what_is_done_is_skipped(convert, mr, tmp_path):

@@ -16,6 +16,7 @@ import mr2ct
 from mr2ct.bundles import Bundle, BundleDescription, load_network
 from mr2ct.errors import BundleError, InputError
 from mr2ct.geometry import Geometry, voxel_to_world
+from mr2ct.hounsfield import AIR_HU
 from mr2ct.inference.body_region import (
     FADED_MM,
     FADED_ROUND_FOUND_MM,
@@ -218,11 +219,9 @@ class Translator:
 
     def compose(self, answers: Sequence[NDArray[np.float32]], body: PreparedBody) -> Volume:
         """The sCT on the MR's grid from the answers of all planes (network units), fused, with air outside the body."""
-        units = fuse(answers, method=self.fusion)
-        lowest = self.description.hu_range[0]
-        return self.on_input_grid(
-            air_outside(self.description.hu_scaling.to_hu(units), body.weight, air_hu=lowest), body, outside=lowest
-        )
+        hu = self.description.hu_scaling.to_hu(fuse(answers, method=self.fusion))
+        air_hu = max(float(AIR_HU), self.description.hu_range[0])
+        return self.on_input_grid(air_outside(hu, body.weight, air_hu=air_hu), body, outside=air_hu)
 
     def on_input_grid(self, hu: NDArray[np.float32], body: PreparedBody, *, outside: float) -> Volume:
         """HU values of the body's box (i, j, k) on the MR's own grid, int16, with `outside` beyond the box."""
