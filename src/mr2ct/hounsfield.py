@@ -18,7 +18,7 @@ LOWEST_HU = -1024
 HIGHEST_HU = 3071
 
 AIR_HU = -1000
-"""Of air, by definition: what an sCT holds where there is no body. The lowest value of a file, -1024, is for padding."""
+"""Of air, by definition: what an sCT holds where there is no body. A file's lowest value, -1024, is for padding."""
 
 AIR_BELOW_HU = -250
 BONE_ABOVE_HU = 250

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import pytest
 import torch
+from hypothesis import given
+from hypothesis import strategies as st
 
 from mr2ct.training.losses import (
     TissueWeights,
@@ -48,3 +50,22 @@ def test_every_term_counts_by_its_weight():
     expected = 100 * tissue_weighted_l1(sct, ct, mask, tissues) + 20 * outside_l1(sct, mask, value=-1.0)
     expected = expected + 3 * structural_dissimilarity(sct, ct, mask) + 35
     assert float(loss.total(loss.terms(sct, ct, mask))) == pytest.approx(float(expected), rel=1e-6)
+
+
+@given(st.integers(0, 2**32 - 1))
+def test_images_counted_alike_are_the_mean_of_what_each_costs_by_itself(seed):
+    torch.manual_seed(seed)
+    sct, ct = torch.rand(2, 3, 1, 40, 40).unbind(0)
+    mask = torch.zeros(3, 1, 40, 40)
+    mask[0], mask[1, :, :, 5:], mask[2, :, 3:37, :30] = 1, 1, 1
+    terms = PairedLoss(PairWeights(), alike=True).terms(sct, ct, mask)
+    alone = [PairedLoss(PairWeights()).terms(*(image[n : n + 1] for image in (sct, ct, mask))) for n in range(3)]
+    for name in ("l1", "gradient"):
+        assert float(terms[name]) == pytest.approx(sum(float(own[name]) for own in alone) / 3, rel=1e-5)
+
+
+def test_an_image_with_hardly_anything_inside_does_not_outweigh_the_others():
+    sct, ct, mask = torch.ones(2, 1, 40, 40), torch.zeros(2, 1, 40, 40), torch.zeros(2, 1, 40, 40)
+    sct[0], mask[0], mask[1, 0, 0, :10] = 0, 1, 1
+    assert 0 < float(PairedLoss(PairWeights(), alike=True).terms(sct, ct, mask)["l1"]) < 0.02
+    assert float(PairedLoss(PairWeights(), alike=True).terms(sct, ct, 0 * mask)["l1"]) == 0

@@ -33,6 +33,7 @@ def build_paired_loss(settings: SupervisedSettings | Pix2PixSettings, recipe: Re
         tissues=TissueWeights.in_hu(HuScaling(*recipe.hu_range), **tissues.model_dump()) if tissues else None,
         features=_InRunsPrecision(feature_loss, recipe, fabric) if feature_loss else None,
         bone_above=TissueWeights.in_hu(HuScaling(*recipe.hu_range)).bone_above,
+        alike=settings.images_alike,
     )
 
 

@@ -36,6 +36,23 @@ def masked_mean(values: Tensor, mask: Tensor) -> Tensor:
     return (values * weight).sum() / weight.sum().clamp(min=1.0)
 
 
+def images_alike(mask: Tensor, *, fewest: int = 1000) -> Tensor:
+    """`mask` as weights with which a mean over a batch counts each of its images alike, however small its mask.
+
+    Parameters
+    ----------
+    fewest : voxels; an image with fewer counts in proportion.
+
+    Example
+    -------
+    >>> mask = torch.tensor([[[[1.0, 1.0, 1.0, 1.0]]], [[[1.0, 0.0, 0.0, 0.0]]]])
+    >>> images_alike(mask, fewest=1).sum((1, 2, 3)).tolist()
+    [2.5, 2.5]
+    """
+    sizes = mask.sum(dim=tuple(range(1, mask.dim())), keepdim=True)
+    return mask * (sizes.mean() / sizes.clamp(min=fewest))
+
+
 def masked_l1(predicted: Tensor, target: Tensor, mask: Tensor) -> Tensor:
     """Mean absolute difference inside the mask."""
     return masked_mean((predicted - target).abs(), mask)

@@ -12,6 +12,7 @@ from mr2ct.training.losses import (
     AIR,
     TissueWeights,
     gradient_difference,
+    images_alike,
     masked_l1,
     outside_l1,
     sharpness_difference,
@@ -49,6 +50,7 @@ class PairedLoss:
     tissues : weights of the true CT's tissues in the L1 term; None counts all voxels alike.
     features : from sCT, CT and mask to a scalar, such as `tissue_features.TissueFeatureLoss`.
     bone_above : in network units; of the sharpness term alone.
+    alike : count the images of a batch alike in the L1 and gradient terms; else their voxels (`losses.images_alike`).
 
     Example
     -------
@@ -65,15 +67,18 @@ class PairedLoss:
         tissues: TissueWeights | None = None,
         features: Callable[[Tensor, Tensor, Tensor], Tensor] | None = None,
         bone_above: float = 0.0,
+        alike: bool = False,
     ) -> None:
         self.weights, self.tissues, self.features, self.bone_above = weights, tissues, features, bone_above
+        self.alike = alike
 
     def terms(self, sct: Tensor, ct: Tensor, mask: Tensor) -> dict[str, Tensor]:
         """The terms by name, unweighted: scalars. `l1` is weighted by tissue where the weights ask for it."""
-        l1 = masked_l1(sct, ct, mask) if self.tissues is None else tissue_weighted_l1(sct, ct, mask, self.tissues)
+        counted = images_alike(mask) if self.alike else mask
+        l1 = masked_l1(sct, ct, counted) if self.tissues is None else tissue_weighted_l1(sct, ct, counted, self.tissues)
         terms = {
             "l1": l1,
-            "gradient": gradient_difference(sct, ct, mask),
+            "gradient": gradient_difference(sct, ct, counted),
             "outside": outside_l1(sct, mask, value=AIR),
         }
         if self.weights.ssim:

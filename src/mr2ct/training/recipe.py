@@ -57,6 +57,7 @@ class SupervisedSettings(_Settings):
     ssim_weight: float = Field(default=0.0, ge=0)
     sharpness_weight: float = Field(default=0.0, ge=0)
     tissue_weights: TissueWeightsSettings | None = None
+    images_alike: bool = False
     feature_loss: FeatureLossSettings | None = None
 
 
@@ -72,6 +73,7 @@ class Pix2PixSettings(_Settings):
     ssim_weight: float = Field(default=0.0, ge=0)
     sharpness_weight: float = Field(default=0.0, ge=0)
     tissue_weights: TissueWeightsSettings | None = None
+    images_alike: bool = False
     feature_loss: FeatureLossSettings | None = None
     adversarial_from: int = Field(default=0, ge=0)
     kind: Literal["cross_entropy", "least_squares"] = "cross_entropy"
