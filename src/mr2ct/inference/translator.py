@@ -5,7 +5,7 @@ from __future__ import annotations
 import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import partial
 from typing import TYPE_CHECKING, Any
 
@@ -27,6 +27,7 @@ from mr2ct.inference.body_region import (
     body_weight,
     bounding_box,
 )
+from mr2ct.inference.bone_level import bone_level, contrast_exponent, with_contrast
 from mr2ct.inference.engine import Engine, TorchEngine
 from mr2ct.inference.planes import ALL_PLANES, OnProgress, choose_planes, fuse, predict_slices
 from mr2ct.inference.tiling import sliding_window
@@ -76,6 +77,7 @@ class PreparedBody:
     prepared : the whole image after preprocessing, with the outline.
     mr_units : (i, j, k) network units in the box. weight : how much of the network's answer counts there, [0, 1].
     box : where it was cut from `prepared`. original : the grid of the MR as it was given.
+    contrast_exponent : the power that `mr_units` were raised to (`inference.bone_level`).
     """
 
     prepared: Prepared
@@ -83,6 +85,7 @@ class PreparedBody:
     weight: NDArray[np.float32]
     box: Box
     original: Geometry
+    contrast_exponent: float = 1.0
 
     @property
     def outline(self) -> NDArray[np.bool_]:
@@ -171,7 +174,18 @@ class Translator:
         """The MR as the network sees it, cut to the body with a margin. Parameters and errors as in `translate`."""
         _require_convertible(mr, mask, force=force)
         done = self.pipeline.apply(mr, mask=mask) if prepared is None else prepared
-        return _cut_out(mr.geometry, done, mask_was_given=mask is not None)
+        return self._in_known_contrast(_cut_out(mr.geometry, done, mask_was_given=mask is not None))
+
+    def _in_known_contrast(self, body: PreparedBody) -> PreparedBody:
+        """The body with bone no darker than training showed it; slices alone tell."""
+        if self.description.dimensions != 2:
+            return body
+
+        def hu_of(mr_units: NDArray[Any], inside: NDArray[Any], plane: str) -> NDArray[np.float32]:
+            return self.description.hu_scaling.to_hu(self.answer(mr_units, inside, plane))
+
+        exponent = contrast_exponent(bone_level(body.mr_units, body.outline, self.planes_for(body), hu_of))
+        return replace(body, mr_units=with_contrast(body.mr_units, exponent), contrast_exponent=exponent)
 
     def planes_for(self, body: PreparedBody, planes: str = ALL_PLANES) -> tuple[str, ...]:
         """The planes that run where `planes` are wanted; none for a 3-D network. Raises InputError on a wrong one."""
@@ -245,10 +259,10 @@ class Translator:
         left_out = [
             plane for plane in self.description.planes if planes_wanted == ALL_PLANES and plane not in planes_run
         ]
-        record = self._record(planes_run, views, body.prepared)
+        record = self._record(planes_run, views, body)
         return Translation(sct, planes_run, seconds, _warnings(body.original, left_out), record)
 
-    def _record(self, planes: Sequence[str], views: Sequence[str], prepared: Prepared) -> dict[str, Any]:
+    def _record(self, planes: Sequence[str], views: Sequence[str], body: PreparedBody) -> dict[str, Any]:
         return {
             "mr2ct": mr2ct.__version__,
             "model": self.description.name,
@@ -257,7 +271,8 @@ class Translator:
             "planes": list(planes),
             "fusion": self.fusion,
             "views": list(views),
-            "preprocessing": prepared.record,
+            "preprocessing": body.prepared.record,
+            "contrast_exponent": round(body.contrast_exponent, 3),
         }
 
 

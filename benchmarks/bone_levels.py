@@ -1,0 +1,145 @@
+"""Claim: bone darker than any training patient's, lifted to where training had it, brings a head's planes together.
+
+    python benchmarks/bone_levels.py --store stores/brain [--model NAME] [--heads 2] [--mr FILE_OR_FOLDER]
+
+1. How bright the model finds bone in the slices of training patients: percentiles, in network units. The limits in
+   `mr2ct.inference.bone_level` are read off here.
+2. Validation slices, whose truth is known, darkened by an exponent as such a scanner would show them: MAE in HU inside
+   the mask as they are, darkened, and darkened and lifted.
+3. Digital heads that no training saw, in T1, T2 and FLAIR: the exponent that is found, and MAE in HU inside the mask of
+   the axial slices alone, as they are and lifted.
+4. Of `--mr`, a whole head without a CT: how far its planes lie apart (axial to coronal, axial to sagittal, coronal to
+   sagittal), plain views, as it is and lifted. Nothing is asserted.
+"""
+
+from __future__ import annotations
+
+import argparse
+import itertools
+from collections.abc import Iterator
+from dataclasses import replace
+from pathlib import Path
+
+import numpy as np
+from numpy.typing import NDArray
+from volume_quality import print_header
+
+from mr2ct import read_volume
+from mr2ct.bundles import DEFAULT_MODEL, find_bundle
+from mr2ct.datasets.splits import read_split
+from mr2ct.datasets.store import CaseStore
+from mr2ct.geometry import PLANE_AXIS
+from mr2ct.hounsfield import AIR_HU
+from mr2ct.inference import Translator
+from mr2ct.inference.body_region import air_outside
+from mr2ct.inference.bone_level import bone_level, contrast_exponent, with_contrast
+from mr2ct.inference.translator import PreparedBody
+from mr2ct.inference.views import view_answer
+from mr2ct.phantom import CONTRASTS, head_mask, head_phantom, simulate_ct, simulate_mr
+
+UNSEEN_SEED = 20_265
+PERCENTILES = (0, 1, 5, 25, 50, 75, 95)
+DARKENED = (1.0, 1.5, 2.0, 2.5)
+
+Array = NDArray[np.generic]
+Slice = tuple[Array, Array, Array, str]
+
+
+def main() -> None:
+    given = _parser().parse_args()
+    print_header((given.model,))
+    translator = Translator.from_bundle(find_bundle(given.model))
+    split = read_split(given.store / "split.json")
+    levels = [level_of(translator, mr, mask, plane) for mr, _, mask, plane in slices_of(given.store, split.train)]
+    found = np.array([np.nan if level is None else level for level in levels])
+    print(f"\nBone in {len(found)} training slices ({np.isnan(found).sum()} with hardly any), percentiles:")
+    print("  ".join(f"{p}: {np.nanpercentile(found, p):.3f}" for p in PERCENTILES))
+    darkened(translator, list(slices_of(given.store, split.validation)))
+    phantoms(translator, given.heads)
+    if given.mr is not None:
+        whole_head(translator, given.mr)
+
+
+def slices_of(store: Path, patients: tuple[str, ...]) -> Iterator[Slice]:
+    """MR, CT, mask and plane of each slice, (i, j, k)."""
+    names = {axis: plane for plane, axis in PLANE_AXIS.items()}
+    for case in CaseStore.open(store).of_patients(patients):
+        mr, ct = (np.asarray(image, dtype=np.float32) for image in (case.mr(), case.ct()))
+        yield mr, ct, np.asarray(case.mask()) > 0, names[case.info.shape.index(1)]
+
+
+def level_of(translator: Translator, mr: Array, mask: Array, *planes: str) -> float | None:
+    def hu(mr_units: Array, inside: Array, plane: str) -> Array:
+        return translator.description.hu_scaling.to_hu(translator.answer(mr_units, inside, plane))
+
+    return bone_level(mr, mask, planes, hu)
+
+
+def darkened(translator: Translator, slices: list[Slice]) -> None:
+    print("\n| validation slices to the power of | as they are | lifted | lifted slices |\n|---|---|---|---|")
+    for power in DARKENED:
+        rows = []
+        for mr, ct, mask, plane in slices:
+            dark = with_contrast(mr, power)
+            exponent = contrast_exponent(level_of(translator, dark, mask, plane))
+            errors = [
+                _mae(translator.description.hu_scaling.to_hu(translator.answer(shown, mask, plane)), ct, mask)
+                for shown in (dark, with_contrast(dark, exponent))
+            ]
+            rows.append((*errors, exponent < 1))
+        before, after, lifted = np.array(rows).T
+        print(
+            f"| {power} | {before.mean():.1f} | {after.mean():.1f} | {int(lifted.sum())} of {len(rows)} |", flush=True
+        )
+
+
+def phantoms(translator: Translator, heads: int) -> None:
+    print("\n| phantom | contrast | exponent | as it is | lifted |\n|---|---|---|---|---|")
+    for number, contrast in itertools.product(range(heads), ("t1_mprage", "t1_spin_echo", "t2", "flair")):
+        head = head_phantom(np.random.default_rng((UNSEEN_SEED, number)), spacing_mm=1.0)
+        body = translator.prepare(simulate_mr(head, CONTRASTS[contrast], seed=(UNSEEN_SEED, number, 2)))
+        truth, inside = simulate_ct(head, (UNSEEN_SEED, number, 1)).voxels, head_mask(head).voxels != 0
+        errors = [
+            _mae(_hu(translator, shown, "axial"), truth[body.box], inside[body.box])
+            for shown in (_as_it_is(body), body)
+        ]
+        print(
+            f"| {number + 1} | {contrast} | {body.contrast_exponent:.2f} | {errors[0]:.1f} | {errors[1]:.1f} |",
+            flush=True,
+        )
+
+
+def whole_head(translator: Translator, path: Path) -> None:
+    body = translator.prepare(read_volume(path))
+    print(f"\n{path.name}: exponent {body.contrast_exponent:.2f}")
+    for words, shown in (("as it is", _as_it_is(body)), ("lifted", body)):
+        planes = [_hu(translator, shown, plane) for plane in PLANE_AXIS]
+        apart = [f"{_mae(one, other, body.outline):.0f}" for one, other in itertools.combinations(planes, 2)]
+        print(f"planes apart, {words}: {' / '.join(apart)} HU", flush=True)
+
+
+def _as_it_is(body: PreparedBody) -> PreparedBody:
+    raw = with_contrast(body.mr_units, 1 / body.contrast_exponent)
+    return replace(body, mr_units=raw, contrast_exponent=1.0)
+
+
+def _hu(translator: Translator, body: PreparedBody, plane: str) -> Array:
+    hu = translator.description.hu_scaling.to_hu(view_answer(translator, body, plane))
+    return air_outside(hu, body.weight, air_hu=AIR_HU)
+
+
+def _mae(one: Array, other: Array, inside: Array) -> float:
+    return float(np.abs(one - other)[inside].mean())
+
+
+def _parser() -> argparse.ArgumentParser:
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("--model", default=DEFAULT_MODEL)
+    parser.add_argument("--store", type=Path, required=True, help="of `mr2ct preprocess`, with its split.json")
+    parser.add_argument("--heads", type=int, default=2, help="how many phantoms")
+    parser.add_argument("--mr", type=Path, help="a whole head without a CT")
+    return parser
+
+
+if __name__ == "__main__":
+    main()

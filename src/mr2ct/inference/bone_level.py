@@ -1,0 +1,107 @@
+"""How dark a scanner shows bone, and a contrast that shows it as training did.
+
+Preparation puts deep tissue at one level; how far below it bone lies is the scanner's and the sequence's affair. Where
+bone is darker than in any training patient, as in many raw volumes (the training pictures were stretched to 8 bits),
+networks take dark marrow at the poles of a head for fluid. The model itself finds bone in the middle slices, which it
+knows best; a power of the intensities that keeps deep tissue where it is then lifts bone to where training had it. What
+it gives: `benchmarks/bone_levels.py`.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable, Sequence
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from mr2ct.geometry import PLANE_AXIS
+
+DARKEST, USUAL = 0.065, 0.15
+"""Bone in training slices in network units: none lies below the first (0.068 is the lowest), half below the second."""
+
+LOWEST_EXPONENT = 0.4
+CORE = 0.5
+"""Where `preprocessing.core_scaling` puts deep tissue."""
+
+SHARES = (0.35, 0.5, 0.65)
+"""Of the way through the outline: where the slices lie that are asked for bone."""
+
+FEWEST_VOXELS = 300
+BONE_ABOVE_HU = 300.0
+
+Answer = Callable[[NDArray[Any], NDArray[Any], str], NDArray[np.float32]]
+"""(mr_units, inside, plane) -> HU, all (i, j, k); slices where `inside` is all zero need not be answered."""
+
+
+def bone_level(
+    mr_units: NDArray[Any], outline: NDArray[np.bool_], planes: Sequence[str], answer: Answer
+) -> float | None:
+    """The median of the MR, in network units, in what the model takes for bone in a few slices of each plane.
+
+    Returns
+    -------
+    None where it finds hardly any.
+    """
+    from scipy import ndimage
+
+    values = []
+    for plane in planes:
+        axis = PLANE_AXIS[plane]
+        asked = np.zeros_like(outline)
+        for at in middle_slices(outline, axis):
+            where = tuple(at if other == axis else slice(None) for other in range(3))
+            asked[where] = outline[where]
+        bone = asked & (answer(mr_units, asked, plane) > BONE_ABOVE_HU)
+        # the edge of bone is half of what lies beside it
+        cross = np.expand_dims(ndimage.generate_binary_structure(2, 1), axis)
+        values.append(mr_units[ndimage.binary_erosion(bone, structure=cross)])
+    found = np.concatenate(values) if values else np.empty(0)
+    return float(np.median(found)) if len(found) >= FEWEST_VOXELS else None
+
+
+def middle_slices(outline: NDArray[np.bool_], axis: int) -> list[int]:
+    """The slices at `SHARES` of the outline's extent along `axis`, each once.
+
+    Example
+    -------
+    >>> middle_slices(np.ones((1, 4, 101), dtype=bool), axis=2)
+    [35, 50, 65]
+    """
+    occupied = np.flatnonzero(outline.any(axis=tuple(other for other in range(3) if other != axis)))
+    if not len(occupied):
+        return []
+    first, last = int(occupied[0]), int(occupied[-1])
+    return sorted({first + round(share * (last - first)) for share in SHARES})
+
+
+def contrast_exponent(level: float | None) -> float:
+    """The power that lifts bone at `level` to `USUAL`; 1 where it is as bright as in training, or unknown.
+
+    Example
+    -------
+    >>> round(contrast_exponent(0.05), 2), contrast_exponent(0.1)
+    (0.52, 1.0)
+    """
+    if level is None or level >= DARKEST:
+        return 1.0
+    if level <= 0:
+        return LOWEST_EXPONENT
+    return max(LOWEST_EXPONENT, math.log(USUAL / CORE) / math.log(level / CORE))
+
+
+def with_contrast(mr_units: NDArray[Any], exponent: float) -> NDArray[Any]:
+    """Intensities to that power, deep tissue and zero staying where they are; of the same type.
+
+    Example
+    -------
+    >>> with_contrast(np.array([0.0, 0.125, 0.5]), 0.5).tolist()
+    [0.0, 0.25, 0.5]
+    """
+    if exponent == 1:
+        return mr_units
+    powered = np.maximum(mr_units, 0).astype(np.float32) / np.float32(CORE)
+    np.power(powered, np.float32(exponent), out=powered)
+    powered *= np.float32(CORE)
+    return np.asarray(powered.astype(mr_units.dtype))

@@ -1,0 +1,90 @@
+"""Bone darker than in training is lifted to where training had it, and nothing else is touched."""
+
+from __future__ import annotations
+
+import numpy as np
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from mr2ct.inference.bone_level import (
+    CORE,
+    DARKEST,
+    LOWEST_EXPONENT,
+    USUAL,
+    bone_level,
+    contrast_exponent,
+    middle_slices,
+    with_contrast,
+)
+
+SHAPE = (60, 50, 40)
+SHELL = np.zeros(SHAPE, dtype=bool)
+SHELL[5:55, 5:45, 5:35] = True
+SHELL[12:48, 12:38, 12:28] = False
+
+
+def answer_of(bone):
+    """A model that finds bone right where it is, in the slices that it is asked for."""
+
+    def answer(mr_units, inside, plane):
+        return np.where(bone & inside, 900.0, 40.0).astype(np.float32)
+
+    return answer
+
+
+@settings(deadline=None)  # the first call imports SciPy
+@given(st.floats(0.005, 0.4))
+def test_bone_is_found_at_its_level_and_lifted_to_the_usual_one(level):
+    outline = np.ones(SHAPE, dtype=bool)
+    mr = np.where(SHELL, level, CORE).astype(np.float32)
+    found = bone_level(mr, outline, ("axial", "coronal", "sagittal"), answer_of(SHELL))
+    assert found == pytest.approx(level, rel=1e-5)
+    exponent = contrast_exponent(found)
+    changed = with_contrast(mr, exponent)
+    assert changed[30, 25, 20] == pytest.approx(CORE, rel=1e-5), "deep tissue stays where it is"
+    if exponent == 1:
+        assert found >= DARKEST
+        assert changed is mr
+    elif exponent > LOWEST_EXPONENT:
+        np.testing.assert_allclose(changed[SHELL], USUAL, rtol=1e-4)
+    else:
+        assert level < changed[SHELL].max() <= USUAL
+
+
+def test_only_slices_of_the_outlines_middle_are_asked_for():
+    outline = np.zeros(SHAPE, dtype=bool)
+    outline[:, :, 10:31] = True
+    asked = []
+
+    def answer(mr_units, inside, plane):
+        asked.append((plane, [int(k) for k in np.flatnonzero(inside.any(axis=(0, 1)))]))
+        return np.zeros(SHAPE, dtype=np.float32)
+
+    assert bone_level(np.ones(SHAPE, dtype=np.float32), outline, ("axial",), answer) is None, "no bone, no level"
+    assert asked == [("axial", [17, 20, 23])]
+    assert middle_slices(outline, axis=2) == [17, 20, 23]
+
+
+def test_the_edge_of_bone_does_not_count():
+    """There a voxel is half of what lies beside it."""
+    mr = np.where(SHELL, 0.3, CORE).astype(np.float32)
+    inner = SHELL & np.roll(SHELL, 1, 0) & np.roll(SHELL, -1, 0) & np.roll(SHELL, 1, 1) & np.roll(SHELL, -1, 1)
+    mr[inner] = 0.1
+    assert bone_level(mr, np.ones(SHAPE, dtype=bool), ("axial",), answer_of(SHELL)) == pytest.approx(0.1)
+
+
+@given(st.floats(0.0, DARKEST, exclude_max=True), st.floats(0.0, DARKEST, exclude_max=True))
+def test_the_darker_the_bone_the_smaller_the_exponent(one, other):
+    low, high = sorted((one, other))
+    assert LOWEST_EXPONENT <= contrast_exponent(low) <= contrast_exponent(high) < 1
+    assert contrast_exponent(None) == 1
+
+
+@given(st.floats(0.4, 1.0))
+def test_order_type_and_zero_are_kept(exponent):
+    mr = np.linspace(0, 1.5, 301, dtype=np.float16)
+    changed = with_contrast(mr, exponent)
+    assert changed.dtype == mr.dtype
+    assert changed[0] == 0
+    assert (np.diff(changed.astype(np.float32)) >= 0).all()
