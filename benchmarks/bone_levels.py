@@ -2,14 +2,14 @@
 
     python benchmarks/bone_levels.py --store stores/brain [--model NAME] [--heads 2] [--mr FILE_OR_FOLDER]
 
-1. How bright the model finds bone in the slices of training patients: percentiles, in network units. The limits in
-   `mr2ct.inference.bone_level` are read off here.
-2. Validation slices, whose truth is known, darkened by an exponent as such a scanner would show them: MAE in HU inside
+1. Validation slices, whose truth is known, darkened by an exponent as such a scanner would show them: MAE in HU inside
    the mask as they are, darkened, and darkened and lifted.
-3. Digital heads that no training saw, in T1, T2 and FLAIR: the exponent that is found, and MAE in HU inside the mask of
+2. Digital heads that no training saw, in T1, T2 and FLAIR: the exponent that is found, and MAE in HU inside the mask of
    the axial slices alone, as they are and lifted.
-4. Of `--mr`, a whole head without a CT: how far its planes lie apart (axial to coronal, axial to sagittal, coronal to
-   sagittal), plain views, as it is and lifted. Nothing is asserted.
+3. Of `--mr`, a whole head without a CT: how far its planes lie apart (axial to coronal, axial to sagittal, coronal to
+   sagittal), plain views, as it is and lifted.
+
+The levels themselves come from scripts/learn_bone_levels.py. Nothing is asserted.
 """
 
 from __future__ import annotations
@@ -32,13 +32,13 @@ from mr2ct.geometry import PLANE_AXIS
 from mr2ct.hounsfield import AIR_HU
 from mr2ct.inference import Translator
 from mr2ct.inference.body_region import air_outside
-from mr2ct.inference.bone_level import bone_level, contrast_exponent, with_contrast
+from mr2ct.inference.bone_level import contrast_exponent, with_contrast
 from mr2ct.inference.translator import PreparedBody
 from mr2ct.inference.views import view_answer
 from mr2ct.phantom import CONTRASTS, head_mask, head_phantom, simulate_ct, simulate_mr
 
 UNSEEN_SEED = 20_265
-PERCENTILES = (0, 1, 5, 25, 50, 75, 95)
+CORE = 0.5  # of the shipped models' preparation
 DARKENED = (1.0, 1.5, 2.0, 2.5)
 
 Array = NDArray[np.generic]
@@ -50,10 +50,6 @@ def main() -> None:
     print_header((given.model,))
     translator = Translator.from_bundle(find_bundle(given.model))
     split = read_split(given.store / "split.json")
-    levels = [level_of(translator, mr, mask, plane) for mr, _, mask, plane in slices_of(given.store, split.train)]
-    found = np.array([np.nan if level is None else level for level in levels])
-    print(f"\nBone in {len(found)} training slices ({np.isnan(found).sum()} with hardly any), percentiles:")
-    print("  ".join(f"{p}: {np.nanpercentile(found, p):.3f}" for p in PERCENTILES))
     darkened(translator, list(slices_of(given.store, split.validation)))
     phantoms(translator, given.heads)
     if given.mr is not None:
@@ -68,23 +64,20 @@ def slices_of(store: Path, patients: tuple[str, ...]) -> Iterator[Slice]:
         yield mr, ct, np.asarray(case.mask()) > 0, names[case.info.shape.index(1)]
 
 
-def level_of(translator: Translator, mr: Array, mask: Array, *planes: str) -> float | None:
-    def hu(mr_units: Array, inside: Array, plane: str) -> Array:
-        return translator.description.hu_scaling.to_hu(translator.answer(mr_units, inside, plane))
-
-    return bone_level(mr, mask, planes, hu)
-
-
 def darkened(translator: Translator, slices: list[Slice]) -> None:
+    known = translator.description.bone_levels
+    if known is None:
+        raise SystemExit(f"{translator.description.name} has no bone_levels: scripts/learn_bone_levels.py learns them")
     print("\n| validation slices to the power of | as they are | lifted | lifted slices |\n|---|---|---|---|")
     for power in DARKENED:
         rows = []
         for mr, ct, mask, plane in slices:
-            dark = with_contrast(mr, power)
-            exponent = contrast_exponent(level_of(translator, dark, mask, plane))
+            dark = with_contrast(mr, power, core=CORE)
+            level = translator.bone_level(dark, mask, [plane])
+            exponent = contrast_exponent(level, known, core=CORE)
             errors = [
                 _mae(translator.description.hu_scaling.to_hu(translator.answer(shown, mask, plane)), ct, mask)
-                for shown in (dark, with_contrast(dark, exponent))
+                for shown in (dark, with_contrast(dark, exponent, core=CORE))
             ]
             rows.append((*errors, exponent < 1))
         before, after, lifted = np.array(rows).T
@@ -119,7 +112,7 @@ def whole_head(translator: Translator, path: Path) -> None:
 
 
 def _as_it_is(body: PreparedBody) -> PreparedBody:
-    raw = with_contrast(body.mr_units, 1 / body.contrast_exponent)
+    raw = with_contrast(body.mr_units, 1 / body.contrast_exponent, core=CORE)
     return replace(body, mr_units=raw, contrast_exponent=1.0)
 
 

@@ -210,10 +210,10 @@ def load_network_halves(bundle: Bundle) -> dict[str, torch.Tensor]:
 
 
 def with_kept_keys(description: BundleDescription, shipped: Path) -> BundleDescription:
-    """With the `calibration` of the bundle that it replaces, where the weights are the same, and the `input_reference`
-    of that one or of a neighbour, where both prepare an MR in the same way.
+    """With the `calibration` of the bundle that it replaces, where the weights are the same, its `bone_levels`, and the
+    `input_reference` of that one or of a neighbour, where both prepare an MR in the same way.
 
-    New weights on the same data need no new reference; `scripts/learn_input_reference.py` learns one.
+    New weights on the same data need no new ones; `scripts/learn_input_reference.py` and `learn_bone_levels.py` do so.
     """
     kept: dict[str, Any] = {}
     old = read_description(shipped) if (shipped / DESCRIPTION_FILE).is_file() else None
@@ -221,6 +221,8 @@ def with_kept_keys(description: BundleDescription, shipped: Path) -> BundleDescr
         kept["calibration"] = old.calibration
     else:
         print("other weights than before: calibrate anew with scripts/calibrate.py")
+    if description.bone_levels is None and old is not None:
+        kept["bone_levels"] = old.bone_levels
     if description.input_reference is None:
         kept["input_reference"] = _reference_for(description, shipped)
     return description.model_copy(update=kept)

@@ -8,16 +8,14 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from mr2ct.inference.bone_level import (
-    CORE,
-    DARKEST,
     LOWEST_EXPONENT,
-    USUAL,
     bone_level,
     contrast_exponent,
     middle_slices,
     with_contrast,
 )
 
+DARKEST, USUAL, CORE = 0.065, 0.15, 0.5
 SHAPE = (60, 50, 40)
 SHELL = np.zeros(SHAPE, dtype=bool)
 SHELL[5:55, 5:45, 5:35] = True
@@ -40,8 +38,8 @@ def test_bone_is_found_at_its_level_and_lifted_to_the_usual_one(level):
     mr = np.where(SHELL, level, CORE).astype(np.float32)
     found = bone_level(mr, outline, ("axial", "coronal", "sagittal"), answer_of(SHELL))
     assert found == pytest.approx(level, rel=1e-5)
-    exponent = contrast_exponent(found)
-    changed = with_contrast(mr, exponent)
+    exponent = contrast_exponent(found, (DARKEST, USUAL), core=CORE)
+    changed = with_contrast(mr, exponent, core=CORE)
     assert changed[30, 25, 20] == pytest.approx(CORE, rel=1e-5), "deep tissue stays where it is"
     if exponent == 1:
         assert found >= DARKEST
@@ -77,14 +75,15 @@ def test_the_edge_of_bone_does_not_count():
 @given(st.floats(0.0, DARKEST, exclude_max=True), st.floats(0.0, DARKEST, exclude_max=True))
 def test_the_darker_the_bone_the_smaller_the_exponent(one, other):
     low, high = sorted((one, other))
-    assert LOWEST_EXPONENT <= contrast_exponent(low) <= contrast_exponent(high) < 1
-    assert contrast_exponent(None) == 1
+    exponents = [contrast_exponent(level, (DARKEST, USUAL), core=CORE) for level in (low, high, None)]
+    assert LOWEST_EXPONENT <= exponents[0] <= exponents[1] < 1
+    assert exponents[2] == 1
 
 
 @given(st.floats(0.4, 1.0))
 def test_order_type_and_zero_are_kept(exponent):
     mr = np.linspace(0, 1.5, 301, dtype=np.float16)
-    changed = with_contrast(mr, exponent)
+    changed = with_contrast(mr, exponent, core=CORE)
     assert changed.dtype == mr.dtype
     assert changed[0] == 0
     assert (np.diff(changed.astype(np.float32)) >= 0).all()

@@ -47,6 +47,8 @@ class BundleDescription(BaseModel):
     evaluation : the same with intervals, by plane, centre and tissue, for the card; None where it was not scored so.
     provenance : the commands and the code that made and scored the weights; None where not recorded.
     input_reference : what the training images look like, for `trust.input_check`; None where it was not learnt.
+    bone_levels : the darkest and the usual bone in training images, network units, for `inference.bone_level`; None
+        where they were not learnt.
     calibration : how the spread of predictions becomes an interval in HU, for `trust.uncertainty`; None likewise.
     weights_sha256 : of `weights.safetensors`, 64 hexadecimal digits; `write_bundle` fills it in.
     created_with : versions of mr2ct and torch; `write_bundle` fills it in.
@@ -83,6 +85,7 @@ class BundleDescription(BaseModel):
     evaluation: EvaluationRecord | None = None
     provenance: Provenance | None = None
     input_reference: dict[str, Any] | None = None
+    bone_levels: tuple[float, float] | None = None
     calibration: dict[str, Any] | None = None
     weights_sha256: str = Field(default="", pattern=r"^([0-9a-f]{64})?$")
     created_with: dict[str, str] = Field(default_factory=dict)
@@ -93,6 +96,13 @@ class BundleDescription(BaseModel):
         if not hu_range[0] < hu_range[1]:
             raise ValueError(f"the lowest HU must be below the highest, not {hu_range}")
         return hu_range
+
+    @field_validator("bone_levels")
+    @classmethod
+    def _bone_levels_rise(cls, levels: tuple[float, float] | None) -> tuple[float, float] | None:
+        if levels is not None and not 0 < levels[0] <= levels[1]:
+            raise ValueError(f"the darkest bone is above 0 and no brighter than the usual one, not {levels}")
+        return levels
 
     @field_validator("spacing_mm")
     @classmethod

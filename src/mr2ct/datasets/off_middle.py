@@ -8,7 +8,7 @@ and mask by that rule gives a pair with real tissue and the geometry of a grazin
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -127,18 +127,36 @@ def moved_off_middle(
     -------
     Arrays of the same shapes; `images` itself where the cut would hardly meet the head.
     """
+
+    def places(mask: NDArray[Any]) -> NDArray[np.float32]:
+        vault = jittered(find_vault(mask, upright=axis != _AXIAL), generator)
+        return _places(mask.shape, vault, draw_height(generator))
+
+    return cut_elsewhere(images, places, axis=axis, lowest_hu=lowest_hu)
+
+
+def cut_elsewhere(
+    images: Mapping[str, NDArray[Any]],
+    places_of: Callable[[NDArray[Any]], NDArray[np.float32]],
+    *,
+    axis: int,
+    lowest_hu: float,
+) -> dict[str, NDArray[Any]]:
+    """All images of a case of one slice read at the places that `places_of` gives for its mask (rows, columns).
+
+    Parameters and result as those of `moved_off_middle`.
+    """
     flat = {name: np.take(np.asarray(image), 0, axis) for name, image in images.items()}
     if not flat["mask"].any():
         return dict(images)
-    vault, height = jittered(find_vault(flat["mask"], upright=axis != _AXIAL), generator), draw_height(generator)
-    places = _places(flat["mask"].shape, vault, height)
-    moved = {
+    places = places_of(flat["mask"])
+    cut = {
         name: sampled(image, places, nearest=name == "mask", outside=lowest_hu if name == "ct" else 0.0)
         for name, image in flat.items()
     }
-    if np.count_nonzero(moved["mask"]) < FEWEST_VOXELS:
+    if np.count_nonzero(cut["mask"]) < FEWEST_VOXELS:
         return dict(images)
-    return {name: np.expand_dims(image, axis) for name, image in moved.items()}
+    return {name: np.expand_dims(image, axis) for name, image in cut.items()}
 
 
 def jittered(vault: Vault, generator: Generator) -> Vault:

@@ -18,7 +18,7 @@ import torch
 from numpy.random import Generator
 from numpy.typing import NDArray
 
-from mr2ct.datasets.off_middle import FEWEST_VOXELS, Vault, find_vault, jittered, sampled
+from mr2ct.datasets.off_middle import Vault, cut_elsewhere, find_vault, jittered
 from mr2ct.datasets.smooth_fields import smooth_field
 from mr2ct.geometry import PLANE_AXIS
 
@@ -45,7 +45,7 @@ class Pole:
 
 
 def pole_cut_places(
-    shape: tuple[int, int],
+    shape: tuple[int, ...],
     vault: Vault,
     pole: Pole,
     *,
@@ -90,38 +90,24 @@ def cut_at_a_pole(
 ) -> dict[str, NDArray[Any]]:
     """A case of one slice as if another plane were cut near a random pole; the same for all images.
 
-    Parameters
-    ----------
-    images : (i, j, k) arrays one voxel thick along `axis`. lowest_hu : what lies beyond the CT.
-
-    Returns
-    -------
-    Arrays of the same shapes; `images` itself where the cut would hardly meet the head.
+    Parameters and result as those of `off_middle.moved_off_middle`.
     """
-    flat = {name: np.take(np.asarray(image), 0, axis) for name, image in images.items()}
-    if not flat["mask"].any():
-        return dict(images)
     upright = axis != _AXIAL
-    vault = jittered(find_vault(flat["mask"], upright=upright), generator)
-    rows, columns = flat["mask"].shape
-    undulation = smooth_field(
-        (rows, columns), channels=2, count=1, generator=torch.Generator().manual_seed(int(generator.integers(2**31)))
-    )[0].numpy()
-    slopes = generator.normal(0, _SLOPE, 2)
-    slant = sum(s * (at - c) for s, at, c in zip(slopes, np.indices((rows, columns)), vault.centre, strict=True))
-    places = pole_cut_places(
-        (rows, columns),
-        vault,
-        draw_pole(generator, upright=upright),
-        height=float(generator.uniform(*_HEIGHTS)),
-        aspect=float(np.exp(generator.uniform(-_ASPECT, _ASPECT))),
-        depth=_DEPTH_VOXELS * undulation[0] + slant,
-        radius=_RADIUS_SHARE * undulation[1],
-    )
-    cut = {
-        name: sampled(image, places, nearest=name == "mask", outside=lowest_hu if name == "ct" else 0.0)
-        for name, image in flat.items()
-    }
-    if np.count_nonzero(cut["mask"]) < FEWEST_VOXELS:
-        return dict(images)
-    return {name: np.expand_dims(image, axis) for name, image in cut.items()}
+
+    def places(mask: NDArray[Any]) -> NDArray[np.float32]:
+        vault = jittered(find_vault(mask, upright=upright), generator)
+        of_field = torch.Generator().manual_seed(int(generator.integers(2**31)))
+        undulation = smooth_field(mask.shape, channels=2, count=1, generator=of_field)[0].numpy()
+        slopes = generator.normal(0, _SLOPE, 2)
+        slant = sum(s * (at - c) for s, at, c in zip(slopes, np.indices(mask.shape), vault.centre, strict=True))
+        return pole_cut_places(
+            mask.shape,
+            vault,
+            draw_pole(generator, upright=upright),
+            height=float(generator.uniform(*_HEIGHTS)),
+            aspect=float(np.exp(generator.uniform(-_ASPECT, _ASPECT))),
+            depth=_DEPTH_VOXELS * undulation[0] + slant,
+            radius=_RADIUS_SHARE * undulation[1],
+        )
+
+    return cut_elsewhere(images, places, axis=axis, lowest_hu=lowest_hu)

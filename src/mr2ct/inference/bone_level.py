@@ -18,12 +18,7 @@ from numpy.typing import NDArray
 
 from mr2ct.geometry import PLANE_AXIS
 
-DARKEST, USUAL = 0.065, 0.15
-"""Bone in training slices in network units: none lies below the first (0.068 is the lowest), half below the second."""
-
 LOWEST_EXPONENT = 0.4
-CORE = 0.5
-"""Where `preprocessing.core_scaling` puts deep tissue."""
 
 SHARES = (0.35, 0.5, 0.65)
 """Of the way through the outline: where the slices lie that are asked for bone."""
@@ -76,32 +71,39 @@ def middle_slices(outline: NDArray[np.bool_], axis: int) -> list[int]:
     return sorted({first + round(share * (last - first)) for share in SHARES})
 
 
-def contrast_exponent(level: float | None) -> float:
-    """The power that lifts bone at `level` to `USUAL`; 1 where it is as bright as in training, or unknown.
+def contrast_exponent(level: float | None, known: tuple[float, float], *, core: float) -> float:
+    """The power that lifts bone at `level` to where training usually had it; 1 where training had it as dark, too.
+
+    Parameters
+    ----------
+    known : the darkest and the usual bone of the training images (`BundleDescription.bone_levels`).
+    core : where `preprocessing.core_scaling` puts deep tissue. All in network units.
 
     Example
     -------
-    >>> round(contrast_exponent(0.05), 2), contrast_exponent(0.1)
-    (0.52, 1.0)
+    >>> exponents = [contrast_exponent(level, (0.07, 0.15), core=0.5) for level in (0.05, 0.1)]
+    >>> [round(exponent, 2) for exponent in exponents]
+    [0.52, 1.0]
     """
-    if level is None or level >= DARKEST:
+    darkest, usual = known
+    if level is None or level >= darkest:
         return 1.0
     if level <= 0:
         return LOWEST_EXPONENT
-    return max(LOWEST_EXPONENT, math.log(USUAL / CORE) / math.log(level / CORE))
+    return max(LOWEST_EXPONENT, math.log(usual / core) / math.log(level / core))
 
 
-def with_contrast(mr_units: NDArray[Any], exponent: float) -> NDArray[Any]:
-    """Intensities to that power, deep tissue and zero staying where they are; of the same type.
+def with_contrast(mr_units: NDArray[Any], exponent: float, *, core: float) -> NDArray[Any]:
+    """Intensities to that power, deep tissue (at `core`) and zero staying where they are; of the same type.
 
     Example
     -------
-    >>> with_contrast(np.array([0.0, 0.125, 0.5]), 0.5).tolist()
+    >>> with_contrast(np.array([0.0, 0.125, 0.5]), 0.5, core=0.5).tolist()
     [0.0, 0.25, 0.5]
     """
     if exponent == 1:
         return mr_units
-    powered = np.maximum(mr_units, 0).astype(np.float32) / np.float32(CORE)
+    powered = np.maximum(mr_units, 0).astype(np.float32) / np.float32(core)
     np.power(powered, np.float32(exponent), out=powered)
-    powered *= np.float32(CORE)
+    powered *= np.float32(core)
     return np.asarray(powered.astype(mr_units.dtype))

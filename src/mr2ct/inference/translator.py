@@ -34,6 +34,7 @@ from mr2ct.inference.tiling import sliding_window
 from mr2ct.inference.tilts import EVERY_VIEW, tilts_of
 from mr2ct.inference.views import FLIPS, PLAIN, VIEWS, view_answer
 from mr2ct.io.checks import require_mask_fits, require_mr
+from mr2ct.preprocessing.core_scaling import CoreScaling
 from mr2ct.preprocessing.pipeline import Pipeline, Prepared, undo_geometry
 from mr2ct.preprocessing.resampling import resample_to
 from mr2ct.volume import Quantity, Volume
@@ -176,16 +177,23 @@ class Translator:
         done = self.pipeline.apply(mr, mask=mask) if prepared is None else prepared
         return self._in_known_contrast(_cut_out(mr.geometry, done, mask_was_given=mask is not None))
 
+    def bone_level(self, mr_units: NDArray[Any], outline: NDArray[np.bool_], planes: Sequence[str]) -> float | None:
+        """How bright bone is, (i, j, k) network units: see `inference.bone_level`."""
+
+        def hu_of(units: NDArray[Any], inside: NDArray[Any], plane: str) -> NDArray[np.float32]:
+            return self.description.hu_scaling.to_hu(self.answer(units, inside, plane))
+
+        return bone_level(mr_units, outline, planes, hu_of)
+
     def _in_known_contrast(self, body: PreparedBody) -> PreparedBody:
-        """The body with bone no darker than training showed it; slices alone tell."""
-        if self.description.dimensions != 2:
+        """The body with bone no darker than training showed it, where the model knows how it did."""
+        known = self.description.bone_levels
+        core = next((step.core for step in self.pipeline.steps if isinstance(step, CoreScaling)), None)
+        if known is None or core is None or self.description.dimensions != 2:
             return body
-
-        def hu_of(mr_units: NDArray[Any], inside: NDArray[Any], plane: str) -> NDArray[np.float32]:
-            return self.description.hu_scaling.to_hu(self.answer(mr_units, inside, plane))
-
-        exponent = contrast_exponent(bone_level(body.mr_units, body.outline, self.planes_for(body), hu_of))
-        return replace(body, mr_units=with_contrast(body.mr_units, exponent), contrast_exponent=exponent)
+        level = self.bone_level(body.mr_units, body.outline, self.planes_for(body))
+        exponent = contrast_exponent(level, known, core=core)
+        return replace(body, mr_units=with_contrast(body.mr_units, exponent, core=core), contrast_exponent=exponent)
 
     def planes_for(self, body: PreparedBody, planes: str = ALL_PLANES) -> tuple[str, ...]:
         """The planes that run where `planes` are wanted; none for a 3-D network. Raises InputError on a wrong one."""
