@@ -112,8 +112,8 @@ def whole_head(translator: Translator, path: Path) -> None:
 
 
 def _as_it_is(body: PreparedBody) -> PreparedBody:
-    raw = with_contrast(body.mr_units, 1 / body.contrast_exponent, core=CORE)
-    return replace(body, mr_units=raw, contrast_exponent=1.0)
+    before = with_contrast(body.mr_units, 1 / body.contrast_exponent, core=CORE)
+    return replace(body, mr_units=np.where(body.outline, before, body.mr_units), contrast_exponent=1.0)
 
 
 def _hu(translator: Translator, body: PreparedBody, plane: str) -> Array:

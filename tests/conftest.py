@@ -3,12 +3,16 @@
 from __future__ import annotations
 
 import locale
+import os
 from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import pytest
+
+# torch 2.13 corrupts memory where the tests' tiny networks train with bfloat16, batches of one and several threads
+os.environ.setdefault("OMP_NUM_THREADS", "1")
 
 from mr2ct.geometry import Geometry
 from mr2ct.volume import Quantity, Volume

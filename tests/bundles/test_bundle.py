@@ -106,6 +106,8 @@ def test_a_missing_key_is_named(bundle, key):
         ({"format_version": 0}, "format_version"),
         ({"hu_range": [5, 5]}, "lowest HU"),
         ({"spacing_mm": [1, 0, 1]}, "spacing_mm"),
+        ({"bone_levels": [0.0, 0.1]}, "darkest bone"),
+        ({"bone_levels": [0.2, 0.1]}, "darkest bone"),
         ({"planes": ["oblique"]}, "planes"),
         ({"planes": []}, "at least one plane"),
         ({"context_slices": 2}, "odd"),

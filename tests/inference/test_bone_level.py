@@ -7,6 +7,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from mr2ct.inference import Translator
 from mr2ct.inference.bone_level import (
     LOWEST_EXPONENT,
     bone_level,
@@ -14,6 +15,7 @@ from mr2ct.inference.bone_level import (
     middle_slices,
     with_contrast,
 )
+from mr2ct.volume import Quantity, Volume
 
 DARKEST, USUAL, CORE = 0.065, 0.15, 0.5
 SHAPE = (60, 50, 40)
@@ -87,3 +89,40 @@ def test_order_type_and_zero_are_kept(exponent):
     assert changed.dtype == mr.dtype
     assert changed[0] == 0
     assert (np.diff(changed.astype(np.float32)) >= 0).all()
+
+
+CORE_SCALED = [{"name": name} for name in ("to_canonical", "to_spacing", "body_mask", "core_scaling")]
+
+
+def mr_with_dark_bone(make_mr):
+    mr = make_mr((60, 56, 52), np.eye(4))
+    grids = np.meshgrid(*(np.linspace(-1, 1, n) for n in mr.voxels.shape), indexing="ij")
+    radius = sum(grid**2 for grid in grids)
+    voxels = mr.voxels.copy()
+    voxels[(radius > 0.25) & (radius < 0.36)] = 14
+    return Volume(voxels, mr.geometry, Quantity.MR)
+
+
+def test_a_model_that_knows_its_bone_levels_sees_dark_bone_lifted_and_the_air_as_it_was(
+    linear_network, describe, make_mr
+):
+    """This network takes what is dark for bone."""
+    mr = mr_with_dark_bone(make_mr)
+    knows, unaware = (
+        Translator(linear_network(-2.0, 0.0), describe(steps=CORE_SCALED, bone_levels=levels), device="cpu")
+        for levels in ((0.07, USUAL), None)
+    )
+    lifted, as_it_was = knows.prepare(mr), unaware.prepare(mr)
+    assert (lifted.contrast_exponent < 1, as_it_was.contrast_exponent) == (True, 1.0)
+    level = knows.bone_level(lifted.mr_units, lifted.outline, ("axial", "coronal", "sagittal"))
+    assert level == pytest.approx(USUAL, abs=0.01)
+    outside = ~lifted.outline
+    np.testing.assert_array_equal(lifted.mr_units[outside], as_it_was.mr_units[outside])
+    assert knows.translate(mr).record["contrast_exponent"] == round(lifted.contrast_exponent, 3)
+
+
+def test_intensities_that_no_core_scaling_made_are_left_alone(linear_network, describe, make_mr):
+    """The levels are shares of what core scaling makes of deep tissue."""
+    mr = mr_with_dark_bone(make_mr)
+    translator = Translator(linear_network(-2.0, 0.0), describe(bone_levels=(0.3, 0.4)), device="cpu")
+    assert translator.prepare(mr).contrast_exponent == 1

@@ -193,7 +193,9 @@ class Translator:
             return body
         level = self.bone_level(body.mr_units, body.outline, self.planes_for(body))
         exponent = contrast_exponent(level, known, core=core)
-        return replace(body, mr_units=with_contrast(body.mr_units, exponent, core=core), contrast_exponent=exponent)
+        # what lies outside is noise, which lifted looks like tissue
+        lifted = np.where(body.outline, with_contrast(body.mr_units, exponent, core=core), body.mr_units)
+        return replace(body, mr_units=lifted, contrast_exponent=exponent)
 
     def planes_for(self, body: PreparedBody, planes: str = ALL_PLANES) -> tuple[str, ...]:
         """The planes that run where `planes` are wanted; none for a 3-D network. Raises InputError on a wrong one."""
