@@ -17,6 +17,7 @@ from mr2ct.errors import Mr2ctError
 
 NOT_AT_ALL = {field.name: 0.0 for field in dataclasses.fields(SpatialAugmentation)}
 NO_CHANGE = {field.name: 0.0 for field in dataclasses.fields(IntensityAugmentation)}
+ALL_MOVE = torch.zeros(8, dtype=torch.bool)
 DRAWN_BEFORE = [0.11436565, -0.79157357, 0.2390625]
 SIZES = [(20, 32), (12, 16, 20)]
 
@@ -114,7 +115,7 @@ def test_a_movement_is_the_one_scipy_makes_of_the_same_matrix(size):
     spatial = SpatialAugmentation(flip=0.0, rotation_deg=20.0, scaling=0.2, shift=0.05)
     image = batch(size)["mr"][:1]
     after = spatial({"mr": image}, torch.zeros(1), seeded(5))["mr"][0, 0].numpy()
-    theta = spatial._draw(image, torch.zeros(1), seeded(5))[0].double().numpy()
+    theta = spatial._draw(image, torch.zeros(1), ALL_MOVE[:1], seeded(5))[0].double().numpy()
     # affine_grid counts the last axis first and runs from -1 to 1
     dims, lengths = len(size), np.array(size, dtype=float)
     matrix = theta[::-1, :dims][:, ::-1] * lengths[:, None] / lengths[None, :]
@@ -126,14 +127,30 @@ def test_a_movement_is_the_one_scipy_makes_of_the_same_matrix(size):
     np.testing.assert_allclose(rigid.T @ rigid, np.eye(dims), atol=1e-5)
 
 
+@both_dimensions
+def test_samples_on_the_grid_are_flipped_voxel_for_voxel_and_the_others_move(size):
+    spatial = SpatialAugmentation(rotation_deg=20.0, scaling=0.2, shift=0.05, elastic=0.05, on_grid=0.5)
+    image = torch.rand(40, 1, *size, generator=seeded(1))
+    after = spatial({"mr": image}, torch.ones(40), seeded(2))["mr"]
+    same = [
+        bool(torch.allclose(one, other, atol=1e-4) or torch.allclose(one, other.flip(1), atol=1e-4))
+        for one, other in zip(after, image, strict=True)
+    ]
+    assert 12 <= sum(same) <= 28
+    everything = SpatialAugmentation(flip=0.0, rotation_deg=20.0, scaling=0.2, shift=0.05, elastic=0.05, on_grid=1.0)
+    torch.testing.assert_close(everything({"mr": image}, torch.ones(40), seeded(2))["mr"], image, atol=1e-4, rtol=0)
+
+
 @given(st.floats(0, 0.5), st.integers(0, 10_000))
 @settings(max_examples=30, deadline=None)
 def test_shifts_and_scalings_stay_within_their_limits(limit, seed):
     image = torch.zeros(8, 1, 10, 14)
-    scaled = SpatialAugmentation(**{**NOT_AT_ALL, "scaling": limit})._draw(image, torch.zeros(8), seeded(seed))
+    scaled = SpatialAugmentation(**{**NOT_AT_ALL, "scaling": limit})._draw(
+        image, torch.zeros(8), ALL_MOVE, seeded(seed)
+    )
     diagonal = torch.diagonal(scaled[:, :, :2], dim1=1, dim2=2)
     assert ((diagonal - 1).abs() <= limit + 1e-5).all()
-    shifted = SpatialAugmentation(**{**NOT_AT_ALL, "shift": limit})._draw(image, torch.zeros(8), seeded(seed))
+    shifted = SpatialAugmentation(**{**NOT_AT_ALL, "shift": limit})._draw(image, torch.zeros(8), ALL_MOVE, seeded(seed))
     assert (shifted[:, :, 2].abs() <= 2 * limit + 1e-5).all()
 
 

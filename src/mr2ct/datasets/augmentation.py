@@ -29,6 +29,9 @@ class SpatialAugmentation:
     rotation_deg, scaling, shift : the largest rotation, relative change of size, and shift as a share of the image.
     elastic : the largest displacement by a smooth random field, as a share of the image. Up to 0.1 nothing folds over
         (Choi 2000, doi:10.1006/gmod.2000.0531).
+    on_grid : the share of samples that are flipped, or not, and no more. What is turned, scaled or bent lies between
+        voxels and is blurred, MR and CT alike: a network that never saw slices as sharp as those it will convert gives
+        bone that is too soft.
     """
 
     flip: float = 0.5
@@ -36,14 +39,16 @@ class SpatialAugmentation:
     scaling: float = 0.1
     shift: float = 0.0
     elastic: float = 0.0
+    on_grid: float = 0.0
 
     def __call__(self, images: dict[str, Tensor], left_right: Tensor, generator: torch.Generator) -> dict[str, Tensor]:
         """Move mr, ct and masks (N, C, *spatial) alike. Beyond the edge MR and mask are 0 and CT is air (-1)."""
         first = next(iter(images.values()))
-        theta = self._draw(first, left_right, generator)
+        kept = self._draw_kept(first, generator)
+        theta = self._draw(first, left_right, kept, generator)
         grid = F.affine_grid(theta, [first.shape[0], 1, *first.shape[2:]], align_corners=False)
         if self.elastic > 0:
-            grid = grid + self._bend(first, generator)
+            grid = grid + torch.where(_column(kept, grid), 0.0, self._bend(first, generator))
         moved = {}
         for key, image in images.items():
             lowest = -1.0 if key.startswith("ct") and not key.endswith("mask") else 0.0
@@ -57,17 +62,26 @@ class SpatialAugmentation:
         field = smooth_field(images.shape[2:], channels=dims, count=count, generator=generator)
         return 2 * self.elastic * field.movedim(1, -1).to(images.device)
 
-    def _draw(self, images: Tensor, left_right: Tensor, generator: torch.Generator) -> Tensor:
+    def _draw_kept(self, images: Tensor, generator: torch.Generator) -> Tensor:
+        """(N,) bool: which samples stay on their voxels."""
+        # an option that is off draws no number, so that those after it stay what they were
+        if self.on_grid <= 0:
+            return torch.zeros(images.shape[0], dtype=torch.bool)
+        return torch.rand(images.shape[0], generator=generator) < self.on_grid
+
+    def _draw(self, images: Tensor, left_right: Tensor, kept: Tensor, generator: torch.Generator) -> Tensor:
         """(N, dims, dims + 1), as `affine_grid` takes it: rows and columns count x first, the last spatial axis."""
         count, dims = images.shape[0], images.dim() - 2
-        rotation = _rotation(_uniform((count, dims * (dims - 1) // 2), math.radians(self.rotation_deg), generator))
-        scale = 1 + _uniform((count, dims), self.scaling, generator)
+        moves = (~kept).float()[:, None]
+        turn = _uniform((count, dims * (dims - 1) // 2), math.radians(self.rotation_deg), generator)
+        rotation = _rotation(moves * turn)
+        scale = 1 + moves * _uniform((count, dims), self.scaling, generator)
         flips = (torch.rand(count, generator=generator) < self.flip) & (left_right.cpu() > 0)
         scale[:, dims - 1] *= torch.where(flips, -1.0, 1.0)
         # grid_sample's coordinates run from -1 to 1 along every axis: undo that for a rotation without shear
         size = torch.tensor(list(reversed(images.shape[2:])), dtype=torch.float32)
         matrix = rotation * scale[:, None, :] * size[None, None, :] / size[None, :, None]
-        shift = _uniform((count, dims, 1), 2 * self.shift, generator)
+        shift = moves[:, :, None] * _uniform((count, dims, 1), 2 * self.shift, generator)
         return torch.cat([matrix, shift], dim=2).to(images.device)
 
 

@@ -16,7 +16,6 @@ from torch import Tensor
 from mr2ct.datasets.resident import ResidentCutter
 from mr2ct.datasets.sampling import BoxCutter, BoxPlan
 from mr2ct.datasets.store import StoredCase
-from mr2ct.errors import RecipeError
 from mr2ct.hounsfield import HuScaling
 
 Switch = bool | Literal["auto"]
@@ -56,17 +55,8 @@ def make_cutter(
 ) -> BoxCutter:
     """A cutter that reads from the device where that is wanted and, for "auto", half its free memory holds `cases`.
 
-    Raises
-    ------
-    RecipeError : cases are wanted on the device, and cuts at a pole, which are made on the CPU alone.
+    Cuts at a pole are made on the CPU alone: cases then stay there.
     """
-    if plan.pole_cuts and resident is True:
-        raise RecipeError(
-            "cuts at a pole are made on the CPU alone",
-            got=f"run.resident true and data.pole_cuts {plan.pole_cuts:g}",
-            expected="one of them",
-            remedy="set run.resident to auto, or data.pole_cuts to 0",
-        )
     if plan.pole_cuts or not is_on(resident, fabric):
         return BoxCutter(plan, scaling)
     if resident == "auto" and _bytes_of(cases) > _SHARE_FOR_CASES * torch.cuda.mem_get_info(fabric.device)[0]:

@@ -143,6 +143,7 @@ class SpatialSettings(_Settings):
     scaling: float = Field(default=0.1, ge=0, lt=1)
     shift: float = Field(default=0.0, ge=0)
     elastic: float = Field(default=0.0, ge=0, le=0.1)
+    on_grid: float = Field(default=0.0, ge=0, le=1)
 
 
 class IntensitySettings(_Settings):
@@ -261,6 +262,8 @@ class Recipe(_Settings):
     def _sections_agree(self) -> Recipe:
         if not self.hu_range[0] < self.hu_range[1]:
             raise ValueError(f"hu_range is the lowest and the highest HU, not {self.hu_range}")
+        if self.run.resident is True and self.data.pole_cuts:
+            raise ValueError("data.pole_cuts are made on the CPU alone: set them to 0, or run.resident to auto")
         if not isinstance(self.method, CycleGanSettings):
             if self.data.paired_stores:
                 raise ValueError("data.paired_stores is for cyclegan; other methods learn pairs from data.stores")
