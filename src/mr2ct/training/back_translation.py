@@ -17,6 +17,7 @@ from torch import Tensor, nn
 
 from mr2ct.datasets.augmentation import IntensityAugmentation
 from mr2ct.datasets.coil_fall_off import CoilFallOff
+from mr2ct.datasets.lost_signal import LostSignal
 from mr2ct.datasets.soft_tissue_texture import SoftTissueTexture
 from mr2ct.training.average import moving_average
 from mr2ct.training.cyclegan import MR_BACKGROUND, Players, anatomy_terms, convinces, judge_step, outlined
@@ -92,12 +93,13 @@ class MrChanges:
     ----------
     augmentation : of every MR (`IntensityAugmentation`); None leaves them as they are.
     texture : what a CT does not show, put upon MR that come with a CT, made from it or of a pair.
-    fall_off : signal lost towards one side, of the same MR.
+    lost_signal : dark tissue made darker in patches, of the same MR. fall_off : signal lost towards one side, likewise.
     soft_tissue : the CT's values, in network units, between which it shows nothing.
     """
 
     augmentation: IntensityAugmentation | None = None
     texture: SoftTissueTexture | None = None
+    lost_signal: LostSignal | None = None
     fall_off: CoilFallOff | None = None
     soft_tissue: tuple[float, float] = (-0.51, -0.456)
 
@@ -106,6 +108,8 @@ class MrChanges:
         if ct is not None and self.texture is not None:
             soft = (ct > self.soft_tissue[0]) & (ct < self.soft_tissue[1])
             mr = self.texture(mr, soft.to(mr.dtype), generator)
+        if ct is not None and self.lost_signal is not None:
+            mr = self.lost_signal(mr, generator)
         if ct is not None and self.fall_off is not None:
             mr = self.fall_off(mr, generator)
         return mr if self.augmentation is None else self.augmentation(mr, generator)

@@ -106,6 +106,7 @@ class BackTranslationSettings(_Settings):
     play_every: int = Field(default=1, ge=1)
     texture: TextureSettings | None = TextureSettings()
     fall_off: float = Field(default=0.3, ge=0, le=1)
+    lost_signal: float = Field(default=0.0, ge=0, le=1)
 
 
 class CycleGanSettings(_Settings):

@@ -6,6 +6,7 @@ import numpy as np
 
 from mr2ct.datasets.augmentation import IntensityAugmentation
 from mr2ct.datasets.coil_fall_off import CoilFallOff
+from mr2ct.datasets.lost_signal import LostSignal
 from mr2ct.datasets.soft_tissue_texture import SoftTissueTexture
 from mr2ct.hounsfield import HuScaling
 from mr2ct.training.back_translation import BackTranslation, BackTranslationWeights, Course, MrChanges
@@ -79,6 +80,7 @@ def _changes(taught: BackTranslationSettings, recipe: Recipe) -> MrChanges:
     return MrChanges(
         augmentation=mr_augmentation(recipe.data),
         texture=SoftTissueTexture(**taught.texture.model_dump()) if taught.texture else None,
+        lost_signal=LostSignal(share=taught.lost_signal) if taught.lost_signal else None,
         fall_off=CoilFallOff(share=taught.fall_off) if taught.fall_off else None,
         soft_tissue=(float(lowest), float(highest)),
     )
