@@ -8,7 +8,8 @@ the functions of `mr2ct evaluate --skull` themselves. Written to the bundle's fo
 `metrics`, `evaluation` and `provenance`, MODEL_CARD.md, failures.png and training.png. What people are told in words
 (data, limits, citations, commands that a run did not record) comes from scripts/cards/<name>.yaml.
 
-A folder with nothing but `bundle/`, a copy of shipped weights, is scored anew; curve and calibration stay.
+A folder with nothing but `bundle/`, a copy of shipped weights, is scored anew; curve, calibration and the commands of its
+training stay.
 
 Afterwards: scripts/calibrate.py (it adds its section to the card), then scripts/write_model_tables.py.
 """
@@ -210,7 +211,9 @@ def load_network_halves(bundle: Bundle) -> dict[str, torch.Tensor]:
 
 
 def with_kept_keys(description: BundleDescription, shipped: Path) -> BundleDescription:
-    """With the `calibration` of the bundle that it replaces, where the weights are the same, its `bone_levels`, and the
+    """With what the bundle that it replaces knows and a copy of it has lost.
+
+    Where the weights are the same, its `calibration` and the commands that made it; its `bone_levels`; and the
     `input_reference` of that one or of a neighbour, where both prepare an MR in the same way.
 
     New weights on the same data need no new ones; `scripts/learn_input_reference.py` and `learn_bone_levels.py` do so.
@@ -219,6 +222,7 @@ def with_kept_keys(description: BundleDescription, shipped: Path) -> BundleDescr
     old = read_description(shipped) if (shipped / DESCRIPTION_FILE).is_file() else None
     if old is not None and old.weights_sha256 == description.weights_sha256:
         kept["calibration"] = old.calibration
+        kept["provenance"] = _with_all_steps(description.provenance, old.provenance)
     else:
         print("other weights than before: calibrate anew with scripts/calibrate.py")
     if description.bone_levels is None and old is not None:
@@ -226,6 +230,12 @@ def with_kept_keys(description: BundleDescription, shipped: Path) -> BundleDescr
     if description.input_reference is None:
         kept["input_reference"] = _reference_for(description, shipped)
     return description.model_copy(update=kept)
+
+
+def _with_all_steps(provenance: Provenance | None, before: Provenance | None) -> Provenance | None:
+    if provenance is None or before is None or len(before.training) <= len(provenance.training):
+        return provenance
+    return provenance.model_copy(update={"training": before.training})
 
 
 def _reference_for(description: BundleDescription, shipped: Path) -> dict[str, Any] | None:

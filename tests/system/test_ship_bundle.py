@@ -118,7 +118,7 @@ def test_the_figures_are_those_of_mr2ct_evaluate(shipment: Path, data: Path, tmp
     )
 
 
-def test_weights_scored_anew_without_their_run_keep_their_curve(shipment: Path, data: Path, tmp_path: Path):
+def test_weights_scored_anew_without_their_run_keep_curve_and_commands(shipment: Path, data: Path, tmp_path: Path):
     shutil.copytree(shipment / "bundles", tmp_path / "bundles")
     shutil.copytree(shipment / "bundles" / "tiny", tmp_path / "alone" / "bundle")
     known = ["--data", data, "--split", data.parent / "split.json", "--into", tmp_path / "bundles"]
@@ -126,6 +126,8 @@ def test_weights_scored_anew_without_their_run_keep_their_curve(shipment: Path, 
     before, after = (folder / "bundles" / "tiny" / "training.png" for folder in (shipment, tmp_path))
     assert after.read_bytes() == before.read_bytes()
     assert "training.png" in load_bundle(after.parent).card
+    steps = [load_bundle(picture.parent).description.provenance.training for picture in (before, after)]
+    assert steps[0] == steps[1] != ()
 
 
 def test_the_same_weights_keep_their_calibration_and_others_do_not(shipment: Path):
