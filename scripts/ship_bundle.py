@@ -8,7 +8,7 @@ the functions of `mr2ct evaluate --skull` themselves. Written to the bundle's fo
 `metrics`, `evaluation` and `provenance`, MODEL_CARD.md, failures.png and training.png. What people are told in words
 (data, limits, citations, commands that a run did not record) comes from scripts/cards/<name>.yaml.
 
-A folder with nothing but `bundle/`, a copy of shipped weights, is scored anew; curve, calibration and the commands of its
+A folder with nothing but `bundle/`, a copy of shipped weights, is scored anew; curve, calibration and commands of
 training stay.
 
 Afterwards: scripts/calibrate.py (it adds its section to the card), then scripts/write_model_tables.py.
