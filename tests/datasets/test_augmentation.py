@@ -18,7 +18,7 @@ from mr2ct.errors import Mr2ctError
 NOT_AT_ALL = {field.name: 0.0 for field in dataclasses.fields(SpatialAugmentation)}
 NO_CHANGE = {field.name: 0.0 for field in dataclasses.fields(IntensityAugmentation)}
 ALL_MOVE = torch.zeros(8, dtype=torch.bool)
-DRAWN_BEFORE = [0.11436565, -0.79157357, 0.2390625]
+DRAWN_BEFORE = [0.11502118, -0.79102229, 0.2390625]
 SIZES = [(20, 32), (12, 16, 20)]
 
 both_dimensions = pytest.mark.parametrize("size", SIZES, ids=["2-D", "3-D"])
@@ -121,10 +121,23 @@ def test_a_movement_is_the_one_scipy_makes_of_the_same_matrix(size):
     matrix = theta[::-1, :dims][:, ::-1] * lengths[:, None] / lengths[None, :]
     middle = (lengths - 1) / 2
     offset = middle - matrix @ middle + theta[::-1, dims] * lengths / 2
-    expected = ndimage.affine_transform(image[0, 0].numpy(), matrix, offset=offset, order=1, mode="grid-constant")
-    np.testing.assert_allclose(after, expected, atol=1e-4)
+    order = 3 if dims == 2 else 1
+    expected = ndimage.affine_transform(image[0, 0].numpy(), matrix, offset=offset, order=order, mode="grid-constant")
+    np.testing.assert_allclose(after, expected, atol=0.02 if dims == 2 else 1e-4)
     rigid = matrix / np.linalg.norm(matrix, axis=0)
     np.testing.assert_allclose(rigid.T @ rigid, np.eye(dims), atol=1e-5)
+
+
+def test_turned_slices_stay_sharp_within_the_values_they_had():
+    image = torch.rand(8, 1, 64, 64, generator=seeded(1))
+    turn = SpatialAugmentation(**{**NOT_AT_ALL, "rotation_deg": 12.0})
+    after = turn({"mr": image}, torch.zeros(8), seeded(3))["mr"]
+    assert 0 <= float(after.min()) <= float(after.max()) <= 1
+    theta = turn._draw(image, torch.zeros(8), ALL_MOVE, seeded(3))
+    grid = torch.nn.functional.affine_grid(theta, [8, 1, 64, 64], align_corners=False)
+    linear = torch.nn.functional.grid_sample(image, grid, align_corners=False)
+    energy, blurred = (torch.diff(one[..., 12:52, 12:52], dim=-1).square().sum() for one in (after, linear))
+    assert energy > 1.5 * blurred
 
 
 @both_dimensions
@@ -307,7 +320,7 @@ def test_an_option_that_is_off_draws_no_number(size):
 
 
 def test_the_draws_of_earlier_runs_are_still_the_same():
-    # a recipe from before there were bends and inversions makes the batches it made then
+    # a recipe from before there were bends and inversions makes the batches it made then, but for the interpolation
     augment = Augmentation(SpatialAugmentation(shift=0.1), IntensityAugmentation(blur=0.5, ghosting=0.5, motion=0.5))
     after = augment(batch((20, 32)), seed=4)
     found = [float(after[key].double().mean()) for key in ("mr", "ct", "mask")]

@@ -30,8 +30,7 @@ class SpatialAugmentation:
     elastic : the largest displacement by a smooth random field, as a share of the image. Up to 0.1 nothing folds over
         (Choi 2000, doi:10.1006/gmod.2000.0531).
     on_grid : the share of samples that are flipped, or not, and no more. What is turned, scaled or bent lies between
-        voxels and is blurred, MR and CT alike: a network that never saw slices as sharp as those it will convert gives
-        bone that is too soft.
+        voxels and is less sharp, MR and CT alike; a network that saw blurred slices alone gives bone that is too soft.
     """
 
     flip: float = 0.5
@@ -42,7 +41,10 @@ class SpatialAugmentation:
     on_grid: float = 0.0
 
     def __call__(self, images: dict[str, Tensor], left_right: Tensor, generator: torch.Generator) -> dict[str, Tensor]:
-        """Move mr, ct and masks (N, C, *spatial) alike. Beyond the edge MR and mask are 0 and CT is air (-1)."""
+        """Move mr, ct and masks (N, C, *spatial) alike. Beyond the edge MR and mask are 0 and CT is air (-1).
+
+        Slices are interpolated by cubes, which keep them sharp, within the values they had; patches linearly.
+        """
         first = next(iter(images.values()))
         kept = self._draw_kept(first, generator)
         theta = self._draw(first, left_right, kept, generator)
@@ -52,8 +54,9 @@ class SpatialAugmentation:
         moved = {}
         for key, image in images.items():
             lowest = -1.0 if key.startswith("ct") and not key.endswith("mask") else 0.0
-            mode = "nearest" if key.endswith("mask") else "bilinear"
-            moved[key] = F.grid_sample(image - lowest, grid, mode=mode, align_corners=False) + lowest
+            mode = "nearest" if key.endswith("mask") else "bicubic" if image.dim() == 4 else "bilinear"
+            sampled = F.grid_sample(image - lowest, grid, mode=mode, align_corners=False) + lowest
+            moved[key] = sampled.clamp(min(float(image.min()), lowest), float(image.max()))
         return moved
 
     def _bend(self, images: Tensor, generator: torch.Generator) -> Tensor:
