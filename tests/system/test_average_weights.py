@@ -1,0 +1,70 @@
+"""The mean of two runs' weights is a bundle of its own; runs that do not fit, or one alone, are refused."""
+
+from __future__ import annotations
+
+import importlib.util
+from pathlib import Path
+from types import ModuleType
+
+import pytest
+import torch
+
+from mr2ct.bundles import BundleDescription, load_bundle, load_network, write_bundle
+from mr2ct.bundles.provenance import read_steps
+from mr2ct.models import build_network
+from mr2ct.preprocessing.pipeline import default_pipeline
+
+
+@pytest.fixture(scope="module")
+def average() -> ModuleType:
+    path = Path(__file__).parents[2] / "scripts" / "average_weights.py"
+    specification = importlib.util.spec_from_file_location("average_weights", path)
+    module = importlib.util.module_from_spec(specification)
+    specification.loader.exec_module(module)
+    return module
+
+
+def run(folder: Path, *, seed: int, widths: tuple[int, ...] = (4, 8)) -> Path:
+    """A run folder with an untrained network."""
+    torch.manual_seed(seed)
+    description = BundleDescription(
+        format_version=1,
+        name=f"tiny-{seed}",
+        method="supervised",
+        network={"name": "attention_unet", "arguments": {"widths": list(widths)}},
+        preprocessing=default_pipeline().to_record(),
+        hu_range=(-1024, 3071),
+        spacing_mm=(1, 1, 1),
+        planes=("axial",),
+        context_slices=1,
+        training_data="nothing",
+        licence="MIT",
+        metrics={},
+    )
+    state = build_network("attention_unet", {"widths": widths}).state_dict()
+    write_bundle(folder / "bundle", state=state, description=description, card="# Tiny")
+    return folder
+
+
+def test_each_weight_is_the_mean_and_the_command_is_recorded(average: ModuleType, tmp_path: Path):
+    runs = [run(tmp_path / name, seed=seed) for name, seed in (("one", 1), ("other", 2))]
+    average.main([*map(str, runs), "--out", str(tmp_path / "mean")])
+    mean = load_bundle(tmp_path / "mean" / "bundle")
+    assert mean.description.name == "tiny-2"
+    one, other, found = (load_network(load_bundle(own / "bundle")).state_dict() for own in (*runs, tmp_path / "mean"))
+    differing = 0
+    for name, tensor in found.items():
+        expected = 0.5 * one[name] + 0.5 * other[name] if tensor.is_floating_point() else other[name]
+        torch.testing.assert_close(tensor, expected)
+        differing += not torch.equal(one[name], other[name])
+    assert differing > 5
+    assert [step.device for step in read_steps(tmp_path / "mean")] == ["CPU"]
+
+
+def test_other_networks_and_a_single_run_are_refused_and_leave_nothing(average: ModuleType, tmp_path: Path):
+    runs = [run(tmp_path / "one", seed=1), run(tmp_path / "other", seed=2, widths=(4, 12))]
+    with pytest.raises(SystemExit, match="different networks"):
+        average.main([*map(str, runs), "--out", str(tmp_path / "mean")])
+    with pytest.raises(SystemExit, match="two runs or more, not 1"):
+        average.main([str(runs[0]), "--out", str(tmp_path / "mean")])
+    assert not (tmp_path / "mean").exists()
