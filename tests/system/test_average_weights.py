@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-import importlib.util
+from collections.abc import Callable
 from pathlib import Path
 from types import ModuleType
 
@@ -16,12 +16,8 @@ from mr2ct.preprocessing.pipeline import default_pipeline
 
 
 @pytest.fixture(scope="module")
-def average() -> ModuleType:
-    path = Path(__file__).parents[2] / "scripts" / "average_weights.py"
-    specification = importlib.util.spec_from_file_location("average_weights", path)
-    module = importlib.util.module_from_spec(specification)
-    specification.loader.exec_module(module)
-    return module
+def average(script: Callable[[str], ModuleType]) -> ModuleType:
+    return script("average_weights")
 
 
 def run(folder: Path, *, seed: int, widths: tuple[int, ...] = (4, 8)) -> Path:

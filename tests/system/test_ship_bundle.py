@@ -2,10 +2,10 @@
 
 from __future__ import annotations
 
-import importlib.util
 import json
 import re
 import shutil
+from collections.abc import Callable
 from pathlib import Path
 from types import ModuleType
 
@@ -20,16 +20,9 @@ from mr2ct.datasets.splits import Split, write_split
 from mr2ct.models import build_network
 
 ROOT = Path(__file__).parents[2]
+Script = Callable[[str], ModuleType]
 PATIENTS = ("1BA012", "1BB017")
 CURVE = "step,minutes,kind,name,value\n50,0.1,train,l1,0.3\n100,0.2,train,l1,0.2\n100,0.2,validation,mae_hu,120\n"
-
-
-def script(name: str) -> ModuleType:
-    """A file of scripts/ as a module."""
-    specification = importlib.util.spec_from_file_location(name, ROOT / "scripts" / f"{name}.py")
-    module = importlib.util.module_from_spec(specification)
-    specification.loader.exec_module(module)
-    return module
 
 
 @pytest.fixture(scope="module")
@@ -72,7 +65,7 @@ def run(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 
 @pytest.fixture(scope="module")
-def shipment(data: Path, run: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
+def shipment(data: Path, run: Path, tmp_path_factory: pytest.TempPathFactory, script: Script) -> Path:
     """What the script wrote: `bundles/tiny`, and beside it what it kept."""
     out = tmp_path_factory.mktemp("out")
     words = out / "words.yaml"
@@ -118,7 +111,9 @@ def test_the_figures_are_those_of_mr2ct_evaluate(shipment: Path, data: Path, tmp
     )
 
 
-def test_weights_scored_anew_without_their_run_keep_curve_and_commands(shipment: Path, data: Path, tmp_path: Path):
+def test_weights_scored_anew_without_their_run_keep_curve_and_commands(
+    shipment: Path, data: Path, tmp_path: Path, script: Script
+):
     shutil.copytree(shipment / "bundles", tmp_path / "bundles")
     shutil.copytree(shipment / "bundles" / "tiny", tmp_path / "alone" / "bundle")
     known = ["--data", data, "--split", data.parent / "split.json", "--into", tmp_path / "bundles"]
@@ -130,7 +125,7 @@ def test_weights_scored_anew_without_their_run_keep_curve_and_commands(shipment:
     assert steps[0] == steps[1] != ()
 
 
-def test_the_same_weights_keep_their_calibration_and_others_do_not(shipment: Path):
+def test_the_same_weights_keep_their_calibration_and_others_do_not(shipment: Path, script: Script):
     ship_bundle = script("ship_bundle")
     old = read_description(shipment / "bundles" / "tiny")
     shelf = shipment / "shelf" / "tiny"
@@ -147,7 +142,7 @@ def test_the_same_weights_keep_their_calibration_and_others_do_not(shipment: Pat
     assert elsewise.input_reference is None
 
 
-def test_the_page_holds_the_figures_of_the_bundles(shipment: Path, tmp_path: Path):
+def test_the_page_holds_the_figures_of_the_bundles(shipment: Path, tmp_path: Path, script: Script):
     tables = script("write_model_tables")
     shelf = tmp_path / "shelf"
     for name in ("tiny", "twin"):
@@ -176,7 +171,7 @@ def test_the_page_holds_the_figures_of_the_bundles(shipment: Path, tmp_path: Pat
         tables.main([*where, "--check"])
 
 
-def test_the_page_of_the_shipped_models_is_what_the_script_writes():
+def test_the_page_of_the_shipped_models_is_what_the_script_writes(script: Script):
     scored = [name for name in shipped() if read_description(SHIPPED_FOLDER / name).evaluation is not None]
     if not scored:
         pytest.skip("no shipped bundle was scored by scripts/ship_bundle.py yet")
@@ -185,7 +180,7 @@ def test_the_page_of_the_shipped_models_is_what_the_script_writes():
     assert done.value.code == 0
 
 
-def test_cards_have_words_for_every_shipped_model():
+def test_cards_have_words_for_every_shipped_model(script: Script):
     for name in shipped():
         said = script("ship_bundle").words_of(name, None)
         assert {"training_data", "licence", "caveat", "citations", "limits"} <= said.keys()

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import importlib.util
 import json
 import os
 import shutil
@@ -117,25 +116,18 @@ def test_what_is_missing_is_named_with_the_line_that_installs_it(call, tmp_path)
     assert "--wheels" in said
 
 
-def test_an_error_is_a_sentence(tmp_path, recipe, monkeypatch):
+def test_an_error_is_a_sentence(tmp_path, recipe, monkeypatch, script):
     monkeypatch.chdir(tmp_path)
     with pytest.raises(SystemExit, match=r"error: stores/tiny is not a store"):
-        train_zoo().main(["--out", "out", "--device", "cpu", str(recipe)])
+        script("train_zoo").main(["--out", "out", "--device", "cpu", str(recipe)])
 
 
-def test_a_finished_recipe_takes_no_time(tmp_path, recipe, monkeypatch, capsys):
+def test_a_finished_recipe_takes_no_time(tmp_path, recipe, monkeypatch, capsys, script):
     monkeypatch.chdir(tmp_path)
     record = {"steps": 100_000, "of_steps": 100_000, "ended": "finished", "scores": {"mae_hu": 81.25}, "speed": None}
     (tmp_path / "out").mkdir()
     (tmp_path / "out" / "zoo.json").write_text(json.dumps({"recipes": {"tiny": record}}))
-    train_zoo().main(["--out", "out", str(recipe)])
+    script("train_zoo").main(["--out", "out", str(recipe)])
     said = capsys.readouterr().out
     assert "tiny is finished already" in said
     assert "| tiny | 81.2 |" in said
-
-
-def train_zoo():
-    specification = importlib.util.spec_from_file_location("train_zoo", ROOT / "scripts" / "train_zoo.py")
-    module = importlib.util.module_from_spec(specification)
-    specification.loader.exec_module(module)
-    return module

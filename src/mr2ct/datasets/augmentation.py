@@ -43,7 +43,7 @@ class SpatialAugmentation:
     def __call__(self, images: dict[str, Tensor], left_right: Tensor, generator: torch.Generator) -> dict[str, Tensor]:
         """Move mr, ct and masks (N, C, *spatial) alike. Beyond the edge MR and mask are 0 and CT is air (-1).
 
-        Slices are interpolated by cubes, which keep them sharp, within the values they had; patches linearly.
+        Interpolation is cubic in slices, which keeps them sharp, within the values they had, and linear in patches.
         """
         first = next(iter(images.values()))
         kept = self._draw_kept(first, generator)
@@ -56,7 +56,7 @@ class SpatialAugmentation:
             lowest = -1.0 if key.startswith("ct") and not key.endswith("mask") else 0.0
             mode = "nearest" if key.endswith("mask") else "bicubic" if image.dim() == 4 else "bilinear"
             sampled = F.grid_sample(image - lowest, grid, mode=mode, align_corners=False) + lowest
-            moved[key] = sampled.clamp(min(float(image.min()), lowest), float(image.max()))
+            moved[key] = sampled.clamp(image.min().clamp(max=lowest), image.max())
         return moved
 
     def _bend(self, images: Tensor, generator: torch.Generator) -> Tensor:

@@ -193,6 +193,8 @@ class Translator:
             return body
         level = self.bone_level(body.mr_units, body.outline, self.planes_for(body))
         exponent = contrast_exponent(level, known, core=core)
+        if exponent == 1:
+            return body
         # what lies outside is noise, which lifted looks like tissue
         lifted = np.where(body.outline, with_contrast(body.mr_units, exponent, core=core), body.mr_units)
         return replace(body, mr_units=lifted, contrast_exponent=exponent)
