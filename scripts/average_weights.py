@@ -19,6 +19,7 @@ from torch import Tensor
 
 from mr2ct.bundles import load_bundle, load_network, write_bundle
 from mr2ct.bundles.provenance import record_step, this_step
+from mr2ct.errors import Mr2ctError
 from mr2ct.io.atomic import atomic_folder
 
 
@@ -26,15 +27,23 @@ def main(words: Sequence[str] | None = None) -> None:
     arguments = _parser().parse_args(words)
     if len(arguments.runs) < 2:
         raise SystemExit(f"a mean needs two runs or more, not {len(arguments.runs)}")
-    bundles = [load_bundle(run / "bundle") for run in arguments.runs]
+    try:
+        average(arguments.runs, arguments.out)
+    except Mr2ctError as error:
+        raise SystemExit(f"error: {error}") from error
+    print(f"written to {arguments.out / 'bundle'}")
+
+
+def average(runs: Sequence[Path], out: Path) -> None:
+    """Write the mean of the runs' bundles to `out`. Raises BundleError where one is no bundle."""
+    bundles = [load_bundle(run / "bundle") for run in runs]
     networks = {(bundle.description.network.name, str(bundle.description.network.arguments)) for bundle in bundles}
     if len(networks) > 1:
         raise SystemExit(f"the runs have different networks: {'; '.join(sorted(map(' '.join, networks)))}")
     mean = mean_weights([load_network(bundle).state_dict() for bundle in bundles])
-    with atomic_folder(arguments.out) as unfinished:
+    with atomic_folder(out) as unfinished:
         write_bundle(unfinished / "bundle", state=mean, description=bundles[-1].description, card=bundles[-1].card)
         record_step(unfinished, this_step("CPU"))
-    print(f"written to {arguments.out / 'bundle'}")
 
 
 def mean_weights(states: Sequence[Mapping[str, Tensor]]) -> dict[str, Tensor]:

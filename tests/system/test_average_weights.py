@@ -63,4 +63,6 @@ def test_other_networks_and_a_single_run_are_refused_and_leave_nothing(average: 
         average.main([*map(str, runs), "--out", str(tmp_path / "mean")])
     with pytest.raises(SystemExit, match="two runs or more, not 1"):
         average.main([str(runs[0]), "--out", str(tmp_path / "mean")])
+    with pytest.raises(SystemExit, match="no model bundle there"):
+        average.main([str(runs[0]), str(tmp_path / "nothing"), "--out", str(tmp_path / "mean")])
     assert not (tmp_path / "mean").exists()
