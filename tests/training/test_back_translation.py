@@ -11,7 +11,7 @@ from mr2ct.training.back_translation import BackTranslation, BackTranslationWeig
 from mr2ct.training.cyclegan import Players
 from mr2ct.training.learner import Learner
 from mr2ct.training.recipe import parse_recipe
-from mr2ct.training.unpaired_assembly import SOFT_TISSUE_HU, augments_mr_of_batches, build_unpaired
+from mr2ct.training.unpaired_assembly import SOFT_TISSUE_HU, TISSUE_HU, augments_mr_of_batches, build_unpaired
 
 
 class Seen(nn.Module):
@@ -162,7 +162,16 @@ def test_texture_lies_on_soft_tissue_of_mr_that_come_with_a_ct():
     ct = torch.linspace(-1, 1, 64).reshape(1, 1, 8, 8)
     changes = MrChanges(texture=lambda mr, soft, generator: mr + soft, soft_tissue=(-0.5, 0.5))
     mr, generator = torch.zeros_like(ct), torch.Generator()
-    torch.testing.assert_close(changes(mr, generator, ct=ct), (ct.abs() < 0.5).float())
+    changed = changes.of_pairs(mr, ct, torch.ones_like(ct), generator)
+    torch.testing.assert_close(changed, (ct.abs() < 0.5).float())
+    assert changes(mr, generator) is mr
+
+
+def test_bands_lie_where_tissue_touches_the_outline_of_mr_that_come_with_a_ct():
+    ct, mask = torch.linspace(-1, 1, 64).reshape(1, 1, 8, 8), torch.rand(1, 1, 8, 8).round()
+    changes = MrChanges(short_field=lambda mr, tissue, mask, generator: mr + tissue + 2 * mask, tissue=0.25)
+    mr, generator = torch.zeros_like(ct), torch.Generator()
+    torch.testing.assert_close(changes.of_pairs(mr, ct, mask, generator), (ct > 0.25) + 2 * mask)
     assert changes(mr, generator) is mr
 
 
@@ -171,7 +180,7 @@ def test_soft_tissue_is_stated_in_hu(fabric, hu_range):
     recipe = parse_recipe(
         {
             "name": "a",
-            "method": {"name": "cyclegan", "back_translation": {"texture": {"folds": 0.5}}},
+            "method": {"name": "cyclegan", "back_translation": {"texture": {"folds": 0.5}, "short_field": 0.4}},
             "network": {"name": "resnet"},
             "data": {"stores": [{"path": "x"}], "intensity": None},
             "hu_range": hu_range,
@@ -181,5 +190,6 @@ def test_soft_tissue_is_stated_in_hu(fabric, hu_range):
     changes = build_unpaired(recipe.method, recipe, players, seed=1).changes
     assert changes.augmentation is None
     assert changes.texture.folds == 0.5
-    in_hu = HuScaling(*hu_range).to_hu(changes.soft_tissue)
-    assert in_hu.tolist() == pytest.approx(SOFT_TISSUE_HU, abs=0.01)
+    assert changes.short_field.share == 0.4
+    in_hu = HuScaling(*hu_range).to_hu([*changes.soft_tissue, changes.tissue])
+    assert in_hu.tolist() == pytest.approx([*SOFT_TISSUE_HU, TISSUE_HU], abs=0.01)

@@ -75,3 +75,10 @@ def test_a_pool_loaded_onto_the_cpu_serves_a_gpu():
     pool = ImagePool(size=2, seed=0)
     pool.load_state_dict({**pool.state_dict(), "images": [numbered(1)[0], numbered(2)[0]]})
     assert all(pool.swap(numbered(n).cuda()).is_cuda for n in range(10))
+
+
+def test_images_of_another_size_are_forgotten():
+    pool = ImagePool(size=2, seed=0)
+    pool.swap(numbered(0, 1))
+    larger = torch.ones(2, 1, 3, 3)
+    assert all(torch.equal(pool.swap(larger), larger) for _ in range(4))

@@ -18,6 +18,7 @@ from torch import Tensor, nn
 from mr2ct.datasets.augmentation import IntensityAugmentation
 from mr2ct.datasets.coil_fall_off import CoilFallOff
 from mr2ct.datasets.lost_signal import LostSignal
+from mr2ct.datasets.short_field import ShortField
 from mr2ct.datasets.soft_tissue_texture import SoftTissueTexture
 from mr2ct.training.average import moving_average
 from mr2ct.training.cyclegan import MR_BACKGROUND, Players, anatomy_terms, convinces, judge_step, outlined
@@ -94,25 +95,35 @@ class MrChanges:
     augmentation : of every MR (`IntensityAugmentation`); None leaves them as they are.
     texture : what a CT does not show, put upon MR that come with a CT, made from it or of a pair.
     lost_signal : dark tissue made darker in patches, of the same MR. fall_off : signal lost towards one side, likewise.
-    soft_tissue : the CT's values, in network units, between which it shows nothing.
+    short_field : nothing to see at the body's cuts, likewise.
+    soft_tissue : the CT's values, in network units, between which it shows nothing. tissue : the value above which a CT
+        shows tissue.
     """
 
     augmentation: IntensityAugmentation | None = None
     texture: SoftTissueTexture | None = None
     lost_signal: LostSignal | None = None
     fall_off: CoilFallOff | None = None
+    short_field: ShortField | None = None
     soft_tissue: tuple[float, float] = (-0.51, -0.456)
+    tissue: float = -0.646
 
-    def __call__(self, mr: Tensor, generator: torch.Generator, *, ct: Tensor | None = None) -> Tensor:
-        """(N, 1, *spatial) MR, all with their CT or none, to the changed ones."""
-        if ct is not None and self.texture is not None:
+    def __call__(self, mr: Tensor, generator: torch.Generator) -> Tensor:
+        """(N, 1, *spatial) MR, real ones without a CT, to the changed ones."""
+        return mr if self.augmentation is None else self.augmentation(mr, generator)
+
+    def of_pairs(self, mr: Tensor, ct: Tensor, mask: Tensor, generator: torch.Generator) -> Tensor:
+        """The same for MR that come with their (N, 1, *spatial) CT, air outside of it, and outline."""
+        if self.texture is not None:
             soft = (ct > self.soft_tissue[0]) & (ct < self.soft_tissue[1])
             mr = self.texture(mr, soft.to(mr.dtype), generator)
-        if ct is not None and self.lost_signal is not None:
+        if self.lost_signal is not None:
             mr = self.lost_signal(mr, generator)
-        if ct is not None and self.fall_off is not None:
+        if self.fall_off is not None:
             mr = self.fall_off(mr, generator)
-        return mr if self.augmentation is None else self.augmentation(mr, generator)
+        if self.short_field is not None:
+            mr = self.short_field(mr, (ct > self.tissue).to(mr.dtype), mask.to(mr.dtype), generator)
+        return self(mr, generator)
 
 
 class BackTranslation:
@@ -172,7 +183,7 @@ class BackTranslation:
 
     def _learn_pairs(self, batch: dict[str, Tensor], noise: torch.Generator) -> dict[str, Tensor]:
         pair_ct = _pair_ct(batch)
-        seen = self.changes(batch["pair_mr"], noise, ct=pair_ct[0])
+        seen = self.changes.of_pairs(batch["pair_mr"], pair_ct[0], batch["pair_mask"], noise)
         terms = self._paired_terms(batch, [self.to_ct(seen)], [self.to_mr(pair_ct[0])])
         update(self._owed_for_pairs(terms), [self.to_ct, self.to_mr])
         self.average_to_mr.update_parameters(self.to_mr.network)
@@ -182,7 +193,7 @@ class BackTranslation:
         """Back-translation from CT alone: the cheap step."""
         of_ct, ct = batch["ct_mask"], outlined(batch["ct"], batch["ct_mask"], AIR)
         smr = outlined(self._made(self.average_to_mr.module, ct), of_ct, MR_BACKGROUND)
-        seen = self.changes(torch.cat([smr, *_pair_mr(batch)]), noise, ct=torch.cat([ct, *_pair_ct(batch)]))
+        seen = self._seen(batch, smr, ct, noise)
         again_ct, *pair_sct = torch.split(self.to_ct(seen), len(ct))
         terms = {"cycle": self._to_ct_loss(again_ct, ct, of_ct), **self._paired_terms(batch, pair_sct, [])}
         update(self.weights.cycle * terms["cycle"] + self._owed_for_pairs(terms), [self.to_ct])
@@ -196,8 +207,7 @@ class BackTranslation:
         self._freeze_judges(True)
         smr, again_mr, *pair_smr = torch.split(self.to_mr(torch.cat([ct, taught, *_pair_ct(batch)])), len(ct))
         masked_smr = outlined(smr, batch["ct_mask"], MR_BACKGROUND)
-        known = torch.cat([masked_smr.detach(), *_pair_mr(batch)])
-        known = self.changes(known, noise, ct=torch.cat([ct, *_pair_ct(batch)]))
+        known = self._seen(batch, masked_smr.detach(), ct, noise)
         seen = torch.cat([self.changes(mr, noise), known])
         sct, again_ct, *pair_sct = torch.split(self.to_ct(seen), len(mr))
         masked_sct = outlined(sct, batch["mr_mask"], AIR)
@@ -215,6 +225,12 @@ class BackTranslation:
         terms["judge_ct"] = judge_step(self.judge_ct, real=ct, synthetic=self.ct_pool.swap(masked_sct))
         terms["judge_mr"] = judge_step(self.judge_mr, real=mr, synthetic=self.mr_pool.swap(masked_smr))
         return terms
+
+    def _seen(self, batch: dict[str, Tensor], smr: Tensor, ct: Tensor, noise: torch.Generator) -> Tensor:
+        """The MR that come with a CT, made from it or of a pair, as the MR-to-CT generator sees them."""
+        mask = [batch["ct_mask"], *([batch["pair_mask"]] if "pair_mask" in batch else [])]
+        mr, cts = torch.cat([smr, *_pair_mr(batch)]), torch.cat([ct, *_pair_ct(batch)])
+        return self.changes.of_pairs(mr, cts, torch.cat(mask), noise)
 
     def _made(self, network: nn.Module, image: Tensor) -> Tensor:
         """What an averaged generator makes of an image, for the other one to learn from; no gradient goes through."""

@@ -25,9 +25,13 @@ class ImagePool:
         self._generator = torch.Generator().manual_seed(seed)
 
     def swap(self, images: Tensor) -> Tensor:
-        """Take in (N, ...) new images and return as many, new or old, detached."""
+        """Take in (N, ...) new images and return as many, new or old, detached.
+
+        Kept images of another shape, from before a run went on with larger crops, are forgotten.
+        """
         if self.size == 0:
             return images.detach()
+        self._images = [kept for kept in self._images if kept.shape == images.shape[1:]]
         return torch.stack([self._swap_one(image) for image in images.detach()])
 
     def _swap_one(self, image: Tensor) -> Tensor:

@@ -107,6 +107,7 @@ class BackTranslationSettings(_Settings):
     texture: TextureSettings | None = TextureSettings()
     fall_off: float = Field(default=0.3, ge=0, le=1)
     lost_signal: float = Field(default=0.0, ge=0, le=1)
+    short_field: float = Field(default=0.0, ge=0, le=1)
 
 
 class CycleGanSettings(_Settings):

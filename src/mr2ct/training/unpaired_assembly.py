@@ -7,6 +7,7 @@ import numpy as np
 from mr2ct.datasets.augmentation import IntensityAugmentation
 from mr2ct.datasets.coil_fall_off import CoilFallOff
 from mr2ct.datasets.lost_signal import LostSignal
+from mr2ct.datasets.short_field import ShortField
 from mr2ct.datasets.soft_tissue_texture import SoftTissueTexture
 from mr2ct.hounsfield import HuScaling
 from mr2ct.training.back_translation import BackTranslation, BackTranslationWeights, Course, MrChanges
@@ -15,6 +16,7 @@ from mr2ct.training.recipe import BackTranslationSettings, CycleGanSettings, Dat
 
 # brain, fluid and muscle: in CT a few tens of HU apart, in MR black, grey or white
 SOFT_TISSUE_HU = (-20.0, 90.0)
+TISSUE_HU = -300.0
 
 
 def build_unpaired(
@@ -76,11 +78,13 @@ def augments_mr_of_batches(recipe: Recipe) -> bool:
 
 
 def _changes(taught: BackTranslationSettings, recipe: Recipe) -> MrChanges:
-    lowest, highest = HuScaling(*recipe.hu_range).to_network(np.array(SOFT_TISSUE_HU))
+    lowest, highest, tissue = HuScaling(*recipe.hu_range).to_network(np.array([*SOFT_TISSUE_HU, TISSUE_HU]))
     return MrChanges(
         augmentation=mr_augmentation(recipe.data),
         texture=SoftTissueTexture(**taught.texture.model_dump()) if taught.texture else None,
         lost_signal=LostSignal(share=taught.lost_signal) if taught.lost_signal else None,
         fall_off=CoilFallOff(share=taught.fall_off) if taught.fall_off else None,
+        short_field=ShortField(share=taught.short_field) if taught.short_field else None,
         soft_tissue=(float(lowest), float(highest)),
+        tissue=float(tissue),
     )

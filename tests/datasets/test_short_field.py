@@ -1,0 +1,69 @@
+"""The band without MR at the cuts of a body: there, of a share of the samples, as wide as drawn; not along skin."""
+
+from __future__ import annotations
+
+import pytest
+import torch
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from mr2ct.datasets.short_field import ShortField
+
+
+def seeded(seed: int) -> torch.Generator:
+    return torch.Generator().manual_seed(seed)
+
+
+def head(count: int = 1, margin: int = 8) -> tuple[torch.Tensor, torch.Tensor]:
+    """Tissue and outline of a half disc, cut along row 70; its outline has a margin of air round the skin."""
+    rows, columns = torch.meshgrid(torch.arange(96.0), torch.arange(96.0), indexing="ij")
+    radius = ((rows - 70) ** 2 + (columns - 48) ** 2).sqrt()
+    above = rows <= 70
+    tissue, mask = ((radius < reach) & above for reach in (36, 36 + margin))
+    return tissue.float().expand(count, 1, -1, -1), mask.float().expand(count, 1, -1, -1)
+
+
+def test_the_band_lies_along_the_cut_and_nowhere_else():
+    tissue, mask = head()
+    changed = ShortField(share=1.0, up_to=12)(tissue, tissue, mask, seeded(1))[0, 0]
+    lost = (changed == 0) & (tissue[0, 0] == 1)
+    assert lost[70, 20:76].all()
+    assert not lost[:56].any()
+    assert torch.equal(changed[~lost], tissue[0, 0][~lost])
+
+
+@given(st.integers(0, 10_000))
+@settings(max_examples=20, deadline=None)
+def test_it_is_no_wider_than_asked_for(seed):
+    tissue, mask = head()
+    changed = ShortField(share=1.0, up_to=10)(tissue, tissue, mask, seeded(seed))
+    # two voxels for outlines whose edge is not sharp
+    assert torch.equal(changed[..., : 70 - 12, :], tissue[..., : 70 - 12, :])
+
+
+def test_skin_without_a_cut_stays():
+    tissue, mask = (torch.cat([half[:, :, :71], half[:, :, :71].flip(2)], 2) for half in head())
+    assert torch.equal(ShortField(share=1.0)(tissue, tissue, mask, seeded(1)), tissue)
+
+
+def test_an_ear_that_touches_the_outline_is_no_cut():
+    tissue, mask = (torch.zeros(1, 1, 96, 96) for _ in range(2))
+    mask[..., 8:88, 8:88] = 1
+    tissue[..., 20:76, 20:76] = 1
+    tissue[..., 40:45, 8:20] = 1
+    assert torch.equal(ShortField(share=1.0)(tissue, tissue, mask, seeded(1)), tissue)
+
+
+@pytest.mark.parametrize("share", [0.0, 0.3, 1.0])
+def test_a_share_of_the_samples_is_changed(share):
+    tissue, mask = head(count=200)
+    changed = (ShortField(share=share)(tissue, tissue, mask, seeded(1)) != tissue).flatten(1).any(1).float().mean()
+    assert abs(float(changed) - share) < 0.1
+
+
+def test_volumes_are_cut_too():
+    mask = torch.zeros(1, 1, 40, 40, 40)
+    mask[..., 10:, :] = 1
+    changed = ShortField(share=1.0)(mask, mask, mask, seeded(1))
+    assert (changed[..., 10, :] == 0).all()
+    assert (changed[..., 38:, :] == 1).all()
