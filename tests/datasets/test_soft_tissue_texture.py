@@ -40,8 +40,8 @@ def test_without_strength_nothing_changes():
     assert torch.equal(NOTHING(mr, soft, torch.Generator().manual_seed(1)), mr)
 
 
-@pytest.mark.parametrize(("kind", "darker"), [("folds", True), ("rim", True), ("vessels", False)])
-def test_folds_and_rim_darken_and_vessels_brighten(kind, darker):
+@pytest.mark.parametrize(("kind", "darker"), [("folds", True), ("rim", True), ("vessels", False), ("shade", True)])
+def test_folds_rim_and_shade_darken_and_vessels_brighten(kind, darker):
     mr, soft = head(64, 64)
     texture = SoftTissueTexture(**{**dict.fromkeys(("folds", "rim", "parts", "vessels"), 0.0), kind: 1.0})
     changed = texture(mr, soft, torch.Generator().manual_seed(2))
@@ -54,3 +54,12 @@ def test_the_rim_lies_at_the_edge():
     changed = SoftTissueTexture(folds=0, parts=0, vessels=0)(mr, soft, torch.Generator().manual_seed(2))
     assert torch.equal(changed[..., 28:36, 28:36], mr[..., 28:36, 28:36])
     assert (changed[..., 16, 30] < mr[..., 16, 30]).all()
+
+
+def test_shade_is_wide_and_deep():
+    mr, soft = (image.expand(8, -1, -1, -1) for image in (torch.full((1, 1, 96, 96), 0.5), torch.ones(1, 1, 96, 96)))
+    shade = SoftTissueTexture(folds=0, rim=0, parts=0, vessels=0, shade=1.0)
+    changed = shade(mr, soft, torch.Generator().manual_seed(2))
+    assert changed.min() < 0.2
+    assert changed.max() > 0.45
+    assert max(torch.diff(changed, dim=axis).abs().max() for axis in (2, 3)) < 0.05

@@ -13,6 +13,8 @@ import torch
 from torch import Tensor
 from torch.nn import functional as F
 
+from mr2ct.datasets.smooth_fields import smooth_field
+
 _FOLD_VOXELS, _PART_VOXELS, _VESSEL_VOXELS = (5, 10), (12, 30), (4, 8)
 _INTERPOLATION = {2: "bilinear", 3: "trilinear"}
 
@@ -27,6 +29,7 @@ class SoftTissueTexture:
     rim : how much the edge of the soft tissue is darkened (fluid beneath the skull).
     parts : how much large parts differ in brightness (grey and white matter, ventricles).
     vessels : how much brighter small blots become (vessels with contrast agent).
+    shade : how much wide regions are darkened, fat and bone beside them not (muscle in a neck); 1 makes them black.
 
     Example
     -------
@@ -39,6 +42,7 @@ class SoftTissueTexture:
     rim: float = 0.8
     parts: float = 0.4
     vessels: float = 1.0
+    shade: float = 0.0
 
     def __call__(self, mr: Tensor, soft: Tensor, generator: torch.Generator) -> Tensor:
         """(N, 1, *spatial) MR in network units and where it is soft tissue, 0 to 1, to the changed MR."""
@@ -53,6 +57,9 @@ class SoftTissueTexture:
             * (1 - self.rim * _strength(mr, generator) * self._edge(soft, generator))
             * (1 + self.vessels * _strength(mr, generator) * blots)
         )
+        if self.shade:
+            field = smooth_field(mr.shape[2:], channels=1, count=mr.shape[0], generator=generator).to(mr.device)
+            factor = factor * (1 - self.shade * _strength(mr, generator) * (0.5 + 1.5 * field).clamp(0, 1))
         return mr * (1 + soft * (factor - 1))
 
     @staticmethod

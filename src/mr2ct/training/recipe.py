@@ -95,6 +95,7 @@ class TextureSettings(_Settings):
     rim: float = Field(default=0.8, ge=0, le=1)
     parts: float = Field(default=0.4, ge=0, le=1)
     vessels: float = Field(default=1.0, ge=0)
+    shade: float = Field(default=0.0, ge=0, le=1)
 
 
 class BackTranslationSettings(_Settings):
