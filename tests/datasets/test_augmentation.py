@@ -13,6 +13,7 @@ from hypothesis import strategies as st
 from scipy import ndimage
 
 from mr2ct.datasets.augmentation import Augmentation, IntensityAugmentation, SpatialAugmentation
+from mr2ct.datasets.short_field import ShortField
 from mr2ct.errors import Mr2ctError
 
 NOT_AT_ALL = {field.name: 0.0 for field in dataclasses.fields(SpatialAugmentation)}
@@ -349,3 +350,22 @@ def test_slabs_move_as_one():
 def test_a_batch_without_mr_is_refused():
     with pytest.raises(Mr2ctError, match="a batch without MR; got ct; expected mr"):
         Augmentation()({"ct": torch.zeros(1, 1, 2, 2), "left_right": torch.ones(1)}, seed=1)
+
+
+def test_the_mr_of_pairs_ends_before_the_ct_where_tissue_touches_the_outline():
+    mask = torch.zeros(2, 1, 64, 64)
+    mask[..., 20:] = 1
+    batch = {"mr": mask.clone(), "ct": 2 * mask - 1, "mask": mask, "left_right": torch.ones(2)}
+    changed = Augmentation(short_field=ShortField(share=1.0), tissue=0.0)(batch, seed=1)
+    assert (changed["mr"][..., 20] == 0).all()
+    assert (changed["mr"][..., 60:] == 1).all()
+    assert torch.equal(changed["ct"], batch["ct"])
+    # no air but tissue below the limit: nothing touches
+    same = Augmentation(short_field=ShortField(share=1.0), tissue=2.0)(batch, seed=1)
+    assert torch.equal(same["mr"], batch["mr"])
+
+
+def test_unpaired_mr_do_not_end_where_another_patients_ct_does():
+    mask = torch.ones(1, 1, 32, 32)
+    batch = {"mr": mask, "mr_mask": mask, "ct": mask, "ct_mask": 1 - mask, "left_right": torch.ones(1)}
+    assert torch.equal(Augmentation(short_field=ShortField(share=1.0))(batch, seed=1)["mr"], mask)

@@ -15,6 +15,7 @@ from torch import Tensor
 from torch.nn import functional as F
 
 from mr2ct.datasets.contrast_change import in_thick_slices, reordered, with_local_contrast
+from mr2ct.datasets.short_field import ShortField
 from mr2ct.datasets.smooth_fields import smooth_field
 from mr2ct.errors import Mr2ctError
 
@@ -232,10 +233,15 @@ def _per_sample(images: Tensor, largest: float, generator: torch.Generator) -> T
 
 @dataclass(frozen=True)
 class Augmentation:
-    """Both changes, for the batches of `datasets.sampling`; None leaves a kind out."""
+    """All changes, for the batches of `datasets.sampling`; None leaves a kind out.
+
+    `short_field` is for pairs alone, whose CT shows `tissue` above that value in network units.
+    """
 
     spatial: SpatialAugmentation | None = None
     intensity: IntensityAugmentation | None = None
+    short_field: ShortField | None = None
+    tissue: float = -0.646
 
     def __call__(self, batch: dict[str, Tensor], *, seed: int) -> dict[str, Tensor]:
         """Change a batch; the same `seed` changes it the same way. Unpaired MR and CT move independently."""
@@ -244,11 +250,14 @@ class Augmentation:
         images = {key: image for key, image in batch.items() if key != "left_right"}
         if "mr" not in images:
             raise Mr2ctError("a batch without MR", got=", ".join(images), expected="mr")
+        unpaired = "ct_mask" in images
         if self.spatial is not None:
-            unpaired = "ct_mask" in images
             groups = [("mr", "mr_mask"), ("ct", "ct_mask")] if unpaired else [tuple(images)]
             moved = [self.spatial({key: images[key] for key in group}, left_right, generator) for group in groups]
             images = {key: image for group in moved for key, image in group.items()}
+        if self.short_field is not None and not unpaired:
+            tissue, mask = images["ct"] > self.tissue, images["mask"] > 0.5
+            images["mr"] = self.short_field(images["mr"], tissue.float(), mask.float(), generator)
         if self.intensity is not None:
             images["mr"] = self.intensity(images["mr"], generator)
         return {**images, "left_right": left_right}

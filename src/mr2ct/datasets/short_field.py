@@ -36,16 +36,16 @@ class ShortField:
     """
 
     share: float = 0.5
-    up_to: int = 24
+    up_to: int = 30
 
     def __call__(self, mr: Tensor, tissue: Tensor, mask: Tensor, generator: torch.Generator) -> Tensor:
-        """(N, 1, *spatial) MR in network units to the same with bands of 0.
+        """(N, C, *spatial) MR in network units to the same with bands of 0.
 
-        `tissue` is 1 where the sample's CT is no air, `mask` 1 inside its outline; both of the shape of `mr`.
+        `tissue` is 1 where the sample's CT is no air, `mask` 1 inside its outline; both (N, 1, *spatial).
         """
         chosen, widths = torch.rand(2, mr.shape[0], generator=generator)
-        cuts = _long(tissue * _grown(1 - mask, _REACH))
-        seen = torch.ones_like(mr)
+        cuts = _long(tissue * mask * _grown(1 - mask, _REACH))
+        seen = torch.ones_like(mask)
         for n in torch.nonzero(chosen < self.share).flatten().tolist():
             seen[n] -= _grown(cuts[n : n + 1], int(widths[n] * self.up_to))[0]
         return mr * seen

@@ -10,6 +10,7 @@ from functools import partial
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import torch
 from lightning_fabric import Fabric
 from torch import Tensor, nn
@@ -17,6 +18,7 @@ from torch import Tensor, nn
 from mr2ct.datasets.augmentation import Augmentation, SpatialAugmentation
 from mr2ct.datasets.case_weights import read_case_weights
 from mr2ct.datasets.sampling import Batch, BoxPlan, CasePool, PairedBatches, UnpairedBatches, with_weight
+from mr2ct.datasets.short_field import ShortField
 from mr2ct.datasets.splits import Split, make_split, read_split, require_covers, write_split
 from mr2ct.datasets.store import CaseStore, StoredCase, read_settings
 from mr2ct.errors import DataSetError
@@ -33,7 +35,7 @@ from mr2ct.training.optimisers import optimiser_of
 from mr2ct.training.pix2pix import Pix2Pix
 from mr2ct.training.recipe import CycleGanSettings, DataSettings, Pix2PixSettings, Recipe, StoreSettings
 from mr2ct.training.supervised import Supervised
-from mr2ct.training.unpaired_assembly import augments_mr_of_batches, build_unpaired, mr_augmentation
+from mr2ct.training.unpaired_assembly import TISSUE_HU, augments_mr_of_batches, build_unpaired, mr_augmentation
 
 REAL = "real"
 
@@ -195,6 +197,8 @@ def batch_source(
     augmentation = Augmentation(
         SpatialAugmentation(**data.spatial.model_dump()) if data.spatial else None,
         mr_augmentation(data) if augments_mr_of_batches(recipe) else None,
+        ShortField(share=data.short_field) if data.short_field else None,
+        tissue=float(HuScaling(*recipe.hu_range).to_network(np.array(TISSUE_HU))),
     )
 
     def source(first_step: int) -> Iterator[dict[str, Tensor]]:

@@ -172,7 +172,8 @@ class DataSettings(_Settings):
     of case and weight, such as `mr2ct audit` writes. `size` is in voxels: two numbers for slices, three, of 8 at least,
     for 3-D patches (`context_slices: null`). `off_middle` is the share of boxes from single slices that are changed to
     what a cut far from the middle of the head would show; `pole_cuts` the share of those that are made of the tissue at
-    a pole, where another plane's slices graze the head.
+    a pole, where another plane's slices graze the head. `short_field` is the share of pairs whose MR ends before the CT
+    does at the body's cuts.
     """
 
     stores: list[StoreSettings] = Field(min_length=1)
@@ -187,6 +188,7 @@ class DataSettings(_Settings):
     foreground: float = Field(default=0.8, ge=0, le=1)
     off_middle: float = Field(default=0.0, ge=0, le=1)
     pole_cuts: float = Field(default=0.0, ge=0, le=1)
+    short_field: float = Field(default=0.0, ge=0, le=1)
     batch_size: int = Field(default=8, ge=1)
     workers: int = Field(default=0, ge=0)
     spatial: SpatialSettings | None = SpatialSettings()
