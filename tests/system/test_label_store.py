@@ -1,0 +1,95 @@
+"""The store of agreed CT: medians of all answers for the patients asked for, true CT for validation, none for test."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Callable
+from pathlib import Path
+from types import ModuleType, SimpleNamespace
+
+import numpy as np
+import pytest
+
+from mr2ct.datasets.splits import Split, read_split, write_split
+from mr2ct.datasets.store import CaseInfo, CaseStore, create_store, write_case
+from mr2ct.hounsfield import HuScaling
+
+HU_RANGE = (-1024.0, 3071.0)
+SHAPES = {"axial": (12, 20, 1), "sagittal": (1, 20, 16)}
+
+
+@pytest.fixture(scope="module")
+def label(script: Callable[[str], ModuleType]) -> ModuleType:
+    return script("label_store")
+
+
+def model(hu: Callable[[np.ndarray], np.ndarray], name: str = "a") -> SimpleNamespace:
+    """Answers `hu` of a slice's MR."""
+    scaling = HuScaling(*HU_RANGE)
+    description = SimpleNamespace(hu_scaling=scaling, hu_range=HU_RANGE, weights_sha256=name)
+    return SimpleNamespace(description=description, engine=lambda batch: scaling.to_network(hu(batch)))
+
+
+@pytest.fixture
+def store(tmp_path: Path) -> CaseStore:
+    create_store(tmp_path / "store", settings={"pipeline": 1})
+    rng = np.random.default_rng(1)
+    for patient in ("a", "b", "c", "d"):
+        for plane, shape in SHAPES.items():
+            info = CaseInfo(f"{patient}-{plane}", patient, "A", "real", shape, np.eye(4).tolist(), {"made": 1})
+            mask = np.ones(shape)
+            mask[:, :2] = 0
+            images = {"mr": rng.random(shape), "ct": np.full(shape, 77), "mask": mask}
+            write_case(tmp_path / "store", info=info, **images)
+    split = Split(train=("a", "b"), validation=("c",), test=("d",), seed=1)
+    write_split(split, tmp_path / "store" / "split.json")
+    return CaseStore.open(tmp_path / "store")
+
+
+def test_ct_are_what_most_answers_say_inside_the_mask(label: ModuleType, store: CaseStore, tmp_path: Path):
+    models = [model(lambda mr, hu=hu: np.full(mr.shape, hu)) for hu in (100.0, 300.0, 5000.0)]
+    assert label.label(store, tmp_path / "agreed", models) == 4
+    cases = CaseStore.open(tmp_path / "agreed").of_patients(["a", "b"])
+    assert {case.info.case for case in cases} == {f"{patient}-{plane}" for patient in "ab" for plane in SHAPES}
+    for case in cases:
+        inside = case.mask() > 0
+        assert set(np.unique(case.ct()[inside])) == {300}
+        assert set(np.unique(case.ct()[~inside])) == {-1000}
+        assert case.info.record == {"made": 1, "agreed": ["a", "a", "a"]}
+        original = next(own for own in store.cases if own.info.case == case.info.case)
+        assert np.array_equal(case.mr(), original.mr())
+
+
+def test_mirrored_and_resized_answers_come_back_in_place(label: ModuleType):
+    columns = np.linspace(0, 1, 40)[:, None] * np.ones((1, 50))
+    own = model(lambda mr: 1000 * mr)
+    views = label.views_of(own, columns.astype(np.float32), left_right=True)
+    assert len(views) == 4
+    for answer in views:
+        np.testing.assert_allclose(answer, 1000 * columns, atol=30)
+    assert len(label.views_of(own, columns.astype(np.float32), left_right=False)) == 3
+
+
+def test_only_patients_whose_mr_was_seen_and_true_ct_for_validation(
+    label: ModuleType, store: CaseStore, tmp_path: Path
+):
+    (tmp_path / "unpaired.json").write_text(json.dumps({"mr": ["b", "d"], "ct": ["a"]}))
+    agreed = tmp_path / "agreed"
+    assert label.label(store, agreed, [model(np.zeros_like)], patients=tmp_path / "unpaired.json") == 2
+    assert read_split(agreed / "split.json") == Split(train=("b",), validation=("c",), test=(), seed=1)
+    found = CaseStore.open(agreed)
+    assert {case.info.patient for case in found.cases} == {"b", "c"}
+    assert {int(case.ct().max()) for case in found.of_patients(["c"])} == {77}
+
+
+def test_volumes_and_nobody_are_refused_and_leave_nothing(label: ModuleType, store: CaseStore, tmp_path: Path):
+    nobody = tmp_path / "unpaired.json"
+    nobody.write_text(json.dumps({"mr": ["d"], "ct": ["a"]}))
+    words = [str(store.root), str(tmp_path / "agreed"), "--bundles", "brain-attention-unet", "--patients", str(nobody)]
+    with pytest.raises(SystemExit, match="no training patient is left"):
+        label.main(words)
+    volume = CaseInfo("a-whole", "a", "A", "real", (4, 4, 4), np.eye(4).tolist(), {})
+    write_case(store.root, info=volume, mr=np.zeros((4, 4, 4)), mask=np.zeros((4, 4, 4)))
+    with pytest.raises(Exception, match="case a-whole is a volume"):
+        label.label(CaseStore.open(store.root), tmp_path / "agreed", [model(np.zeros_like)])
+    assert not (tmp_path / "agreed").exists()
