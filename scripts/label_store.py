@@ -7,6 +7,8 @@
 Every training slice of the store becomes a case whose CT is the median of the models' answers, each asked as the slice
 is, mirrored (left to right), and at 0.9 and 1.1 of its size. No true CT of a training patient is read, so models of
 unpaired training can teach. --patients, the file that such a run writes, leaves only the patients whose MR it saw.
+Where an MR ends before the outline does, at a neck, nobody knows the CT: that band is taken out of the mask, and
+`data.short_field` of a recipe teaches what lies there from the tissue above it.
 Validation patients keep their CT, so that training measures what it always does; test patients are left out.
 """
 
@@ -21,7 +23,8 @@ from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
-from scipy.ndimage import zoom
+from scipy.ndimage import binary_erosion, zoom
+from scipy.ndimage import label as components
 
 from mr2ct.bundles import find_bundle
 from mr2ct.datasets.splits import Split, read_split, write_split
@@ -32,6 +35,8 @@ from mr2ct.inference import Translator
 from mr2ct.io.atomic import atomic_folder
 
 SIZES = (0.9, 1.1)
+SIDE_VOXELS, DEEPEST_VOXELS, NO_SIGNAL = 50, 30, 0.05
+"""A cut is a straight side of so many voxels; how far from it an MR may end; what is no signal, in network units."""
 AGREED = "agreed"
 
 Image = NDArray[Any]
@@ -64,8 +69,44 @@ def label(store: CaseStore, out: Path, models: Sequence[Translator], *, patients
         for case in cases:
             record = {**case.info.record, AGREED: [model.description.weights_sha256 for model in models]}
             info = replace(case.info, record=record)
-            write_case(unfinished, info=info, mr=case.mr(), ct=agreed_ct(case, models), mask=case.mask())
+            mask = np.where(beyond_the_field(case), 0, case.mask())
+            write_case(unfinished, info=info, mr=case.mr(), ct=agreed_ct(case, models), mask=mask)
     return len(cases)
+
+
+def beyond_the_field(case: StoredCase) -> NDArray[np.bool_]:
+    """(i, j, k): inside the mask, without signal, and joined to a straight lower side of the mask."""
+    axis = case.info.shape.index(1) if 1 in case.info.shape else 2
+    if axis == 2:
+        return np.zeros(case.info.shape, bool)
+    mask, mr = np.take(case.mask() > 0, 0, axis), np.take(case.mr(), 0, axis)
+    rows, columns = np.indices(mask.shape)
+    found = np.zeros_like(mask)
+    for normal, reach in lower_sides(mask):
+        depth = reach - (normal[0] * rows + normal[1] * columns)
+        dark = mask & (mr < NO_SIGNAL) & (depth < DEEPEST_VOXELS)
+        parts, _ = components(dark)
+        touching = np.unique(parts[dark & (depth < 2)])
+        found |= np.isin(parts, touching[touching > 0])
+    return np.expand_dims(found, axis)
+
+
+def lower_sides(mask: NDArray[np.bool_]) -> list[tuple[tuple[float, float], float]]:
+    """Unit normal and distance from the origin of the longest straight side that faces down, or none.
+
+    `mask` is (n, k) with k towards the head's top. A straight side is where many voxels of the edge lie on one line
+    that has the whole mask on its other side.
+    """
+    rows, columns = np.nonzero(mask & ~binary_erosion(mask))
+    longest, found = SIDE_VOXELS - 1, []
+    for angle in np.deg2rad(np.arange(-150, -29)):
+        normal = (float(np.cos(angle)), float(np.sin(angle)))
+        along = normal[0] * rows + normal[1] * columns
+        near = along > along.max(initial=-np.inf) - 1.5
+        length = len(np.unique(np.round(normal[0] * columns[near] - normal[1] * rows[near])))
+        if length > longest:
+            longest, found = length, [(normal, float(along.max()))]
+    return found
 
 
 def agreed_ct(case: StoredCase, models: Sequence[Translator]) -> NDArray[np.float64]:

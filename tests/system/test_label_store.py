@@ -82,6 +82,25 @@ def test_only_patients_whose_mr_was_seen_and_true_ct_for_validation(
     assert {int(case.ct().max()) for case in found.of_patients(["c"])} == {77}
 
 
+@pytest.mark.parametrize("tilt", [0.0, 0.4])
+def test_what_the_mr_does_not_show_at_a_neck_is_taken_out_of_the_mask(label: ModuleType, tmp_path: Path, tilt: float):
+    rows, columns = np.indices((120, 140))
+    disc = np.hypot(rows - 60, columns - 80) < 55
+    depth = columns - 45 - tilt * (rows - 60)
+    mask, seen = disc & (depth >= 0), disc & (depth >= 12)
+    info = CaseInfo("a-coronal", "a", "A", "real", (120, 1, 140), np.eye(4).tolist(), {})
+    create_store(tmp_path / "store", settings={})
+    write_case(tmp_path / "store", info=info, mr=seen[:, None] * 0.7, mask=mask[:, None])
+    gone = label.beyond_the_field(CaseStore.open(tmp_path / "store").cases[0])[:, 0]
+    assert gone[mask & ~seen].mean() > 0.98
+    assert not gone[seen | ~mask].any()
+
+
+def test_skin_is_no_straight_side(label: ModuleType):
+    rows, columns = np.indices((240, 240))
+    assert label.lower_sides(np.hypot(rows - 120, columns - 120) < 100) == []
+
+
 def test_volumes_and_nobody_are_refused_and_leave_nothing(label: ModuleType, store: CaseStore, tmp_path: Path):
     nobody = tmp_path / "unpaired.json"
     nobody.write_text(json.dumps({"mr": ["d"], "ct": ["a"]}))
