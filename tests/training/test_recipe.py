@@ -14,7 +14,8 @@ from mr2ct.errors import RecipeError
 from mr2ct.training import recipe as recipe_module
 from mr2ct.training.recipe import parse_recipe, read_recipe, write_recipe
 
-RECIPES = sorted((Path(__file__).parents[2] / "recipes").glob("*.yaml"))
+ROOT = Path(__file__).parents[2]
+RECIPES = sorted([*ROOT.glob("recipes/*.yaml"), *ROOT.glob("recipes/students/*.yaml")])
 
 
 def content(**sections: Any) -> dict[str, Any]:
@@ -256,3 +257,8 @@ def test_the_reference_has_every_key_with_its_default(section):
             plain = default.model_dump() if isinstance(default, BaseModel) else default
             stated = yaml.safe_load(written[key].strip("`"))
             assert stated == (list(plain) if isinstance(plain, tuple) else plain), key
+
+
+def test_a_student_starts_from_its_teachers_network():
+    teacher, student = (read_recipe(ROOT / "recipes" / name) for name in ("cyclegan.yaml", "students/cyclegan.yaml"))
+    assert (student.name, student.network) == (teacher.name, teacher.network)
