@@ -6,7 +6,8 @@ DATA is the data set the store was prepared from (SynthRAD layout). The weights 
 is what ships. Every case of a held-out patient is converted as a user would, without its mask, and scored inside it by
 the functions of `mr2ct evaluate --skull` themselves. Written to the bundle's folder: the weights, bundle.json with
 `metrics`, `evaluation` and `provenance`, MODEL_CARD.md, failures.png and training.png. What people are told in words
-(data, limits, citations, commands that a run did not record) comes from scripts/cards/<name>.yaml.
+(data, limits, citations, commands that a run did not record, the method of a student's teachers) comes from
+scripts/cards/<name>.yaml.
 
 A folder with nothing but `bundle/`, a copy of shipped weights, is scored anew; curve, calibration and commands of
 training stay.
@@ -122,6 +123,7 @@ def words_of(name: str, path: Path | None) -> dict[str, Any]:
     known = {
         "training_data",
         "licence",
+        "method",
         "caveat",
         "intended_use",
         "unsuited",
@@ -164,7 +166,7 @@ def described_as(
     description: BundleDescription, record: EvaluationRecord, origin: Provenance, said: dict[str, Any]
 ) -> BundleDescription:
     """The description with its figures, its origin and the words for people."""
-    given = {key: str(said[key]).strip() for key in ("training_data", "licence") if key in said}
+    given = {key: str(said[key]).strip() for key in ("training_data", "licence", "method") if key in said}
     return description.model_copy(
         update={"metrics": plain_figures(record), "evaluation": record, "provenance": origin, **given}
     )

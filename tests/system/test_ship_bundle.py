@@ -70,7 +70,8 @@ def shipment(data: Path, run: Path, tmp_path_factory: pytest.TempPathFactory, sc
     out = tmp_path_factory.mktemp("out")
     words = out / "words.yaml"
     words.write_text(
-        "training_data: Two heads.\nlicence: CC-BY-NC-4.0\ncitations: [Somebody 2023]\ncaveat: Roughly HU.\n"
+        "training_data: Two heads.\nlicence: CC-BY-NC-4.0\nmethod: cyclegan\n"
+        "citations: [Somebody 2023]\ncaveat: Roughly HU.\n"
     )
     known = ["--data", data, "--split", data.parent / "split.json", "--words", words, "--keep", out / "keep"]
     script("ship_bundle").main([str(word) for word in (run, *known, "--into", out / "bundles")])
@@ -87,6 +88,7 @@ def test_the_bundle_is_whole_with_card_and_pictures(shipment: Path):
     assert "2 cases of 2 patients whom training never saw (split by patient: 1 train" in bundle.card
     described = bundle.description
     assert described.licence == "CC-BY-NC-4.0"
+    assert described.method == "cyclegan"
     assert described.metrics["mae_hu"] == described.evaluation.overall["mae_hu"].value
     assert described.weights_sha256 in bundle.card
 
