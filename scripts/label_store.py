@@ -7,6 +7,8 @@
 Every training slice of the store becomes a case whose CT is the median of the models' answers, each asked as the slice
 is, mirrored (left to right), and at 0.9 and 1.1 of its size. No true CT of a training patient is read, so models of
 unpaired training can teach. --patients, the file that such a run writes, leaves only the patients whose MR it saw.
+--atlases adds what real CT show: those of the patients whose CT that run saw, bent onto the models' median; the CT
+is then the mean of that median and of the atlases.
 Where an MR ends before the outline does, at a neck, nobody knows the CT: that band is taken out of the mask, and
 `data.short_field` of a recipe teaches what lies there from the tissue above it.
 Validation patients keep their CT, so that training measures what it always does; test patients are left out.
@@ -16,17 +18,22 @@ from __future__ import annotations
 
 import argparse
 import json
-from collections.abc import Sequence
-from dataclasses import replace
+import math
+from collections import defaultdict
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
 import numpy as np
+import torch
 from numpy.typing import NDArray
 from scipy.ndimage import binary_erosion, zoom
 from scipy.ndimage import label as components
+from torch.nn import functional as F
 
 from mr2ct.bundles import find_bundle
+from mr2ct.datasets.atlases import AtlasFit
 from mr2ct.datasets.splits import Split, read_split, write_split
 from mr2ct.datasets.store import CaseStore, StoredCase, create_store, write_case
 from mr2ct.errors import DataSetError, Mr2ctError
@@ -38,6 +45,7 @@ SIZES = (0.9, 1.1)
 SIDE_VOXELS, DEEPEST_VOXELS, NO_SIGNAL = 50, 30, 0.05
 """A cut is a straight side of so many voxels; how far from it an MR may end; what is no signal, in network units."""
 AGREED = "agreed"
+FIT = AtlasFit()
 
 Image = NDArray[Any]
 
@@ -46,17 +54,29 @@ def main(words: Sequence[str] | None = None) -> None:
     given = _parser().parse_args(words)
     try:
         models = [Translator.from_bundle(find_bundle(name)) for name in given.bundles]
-        print(f"{given.out}: {label(CaseStore.open(given.store), given.out, models, patients=given.patients)} cases")
+        store = CaseStore.open(given.store)
+        print(
+            f"{given.out}: {label(store, given.out, models, patients=given.patients, with_atlases=given.atlases)} cases"
+        )
     except Mr2ctError as error:
         raise SystemExit(f"error: {error}") from error
 
 
-def label(store: CaseStore, out: Path, models: Sequence[Translator], *, patients: Path | None = None) -> int:
+def label(
+    store: CaseStore,
+    out: Path,
+    models: Sequence[Translator],
+    *,
+    patients: Path | None = None,
+    with_atlases: bool = False,
+) -> int:
     """Write the store `out`, and return how many of its cases got their CT from `models`."""
     split = read_split(store.root / "split.json")
-    taught = set(split.train)
-    if patients is not None:
-        taught &= set(json.loads(patients.read_text(encoding="utf-8"))["mr"])
+    sides = json.loads(patients.read_text(encoding="utf-8")) if patients else {"mr": split.train, "ct": ()}
+    taught = set(split.train) & set(sides["mr"])
+    if with_atlases and not set(split.train) & set(sides["ct"]):
+        raise DataSetError("no patient to take atlases from", remedy="name the run's unpaired.json by --patients")
+    atlases = Atlases.of(store.of_patients(sorted(set(split.train) & set(sides["ct"])))) if with_atlases else None
     if not taught:
         raise DataSetError("no training patient is left", expected=f"some of {store.root / 'split.json'}")
     with atomic_folder(out) as unfinished:
@@ -70,13 +90,13 @@ def label(store: CaseStore, out: Path, models: Sequence[Translator], *, patients
             record = {**case.info.record, AGREED: [model.description.weights_sha256 for model in models]}
             info = replace(case.info, record=record)
             mask = np.where(beyond_the_field(case), 0, case.mask())
-            write_case(unfinished, info=info, mr=case.mr(), ct=agreed_ct(case, models), mask=mask)
+            write_case(unfinished, info=info, mr=case.mr(), ct=agreed_ct(case, models, atlases), mask=mask)
     return len(cases)
 
 
 def beyond_the_field(case: StoredCase) -> NDArray[np.bool_]:
     """(i, j, k): inside the mask, without signal, and joined to a straight lower side of the mask."""
-    axis = case.info.shape.index(1) if 1 in case.info.shape else 2
+    axis = thin_axis(case)
     if axis == 2:
         return np.zeros(case.info.shape, bool)
     mask, mr = np.take(case.mask() > 0, 0, axis), np.take(case.mr(), 0, axis)
@@ -109,17 +129,66 @@ def lower_sides(mask: NDArray[np.bool_]) -> list[tuple[tuple[float, float], floa
     return found
 
 
-def agreed_ct(case: StoredCase, models: Sequence[Translator]) -> NDArray[np.float64]:
-    """(i, j, k) HU of a case of one slice: the median of all answers, air outside the mask."""
+@dataclass(frozen=True)
+class Atlases:
+    """CT slices by the axis that they are one voxel thick along: (K, 1, side, side) HU, air outside the mask."""
+
+    by_axis: Mapping[int, torch.Tensor]
+
+    @classmethod
+    def of(cls, cases: Sequence[StoredCase]) -> Atlases:
+        side = 32 * math.ceil(max(max(case.info.shape) for case in cases) / 32)
+        images: dict[int, list[Image]] = defaultdict(list)
+        for case in cases:
+            axis = thin_axis(case)
+            ct = np.where(case.mask() > 0, case.ct(), AIR_HU)
+            images[axis].append(centred(np.take(ct, 0, axis), side))
+        return cls({axis: torch.from_numpy(np.stack(own))[:, None] for axis, own in images.items()})
+
+    def mean_on(self, sct: Image, axis: int) -> Image:
+        """The mean of the atlases bent onto an sCT, (n, m) HU as it is."""
+        atlases = self.by_axis[axis]
+        side = max(atlases.shape[-1], 4 * math.ceil(max(sct.shape) / 4))
+        widened = F.pad(atlases, 4 * [(side - atlases.shape[-1]) // 2], value=AIR_HU)
+        image = torch.from_numpy(centred(sct, widened.shape[-1]))[None, None]
+        return back_from_centred(FIT(image, widened).mean(0)[0].numpy(), sct.shape)
+
+
+def centred(image: Image, side: int) -> NDArray[np.float32]:
+    """`image` in the middle of a square of air."""
+    square = np.full((side, side), AIR_HU, np.float32)
+    rows, columns = (slice((side - n) // 2, (side - n) // 2 + n) for n in image.shape)
+    square[rows, columns] = image
+    return square
+
+
+def back_from_centred(square: Image, shape: tuple[int, ...]) -> Image:
+    """What `centred` put into the middle."""
+    rows, columns = (slice((len(square) - n) // 2, (len(square) - n) // 2 + n) for n in shape)
+    return square[rows, columns]
+
+
+def thin_axis(case: StoredCase) -> int:
+    """The axis that a slice is one voxel thick along; DataSetError where the case is a volume."""
     if 1 not in case.info.shape:
         raise DataSetError(
             f"case {case.info.case} is a volume", got=str(case.info.shape), expected="slices (scripts/pack_store.py)"
         )
-    axis = case.info.shape.index(1)
-    mr = np.take(case.mr().astype(np.float32), 0, axis)
+    return case.info.shape.index(1)
+
+
+def agreed_ct(case: StoredCase, models: Sequence[Translator], atlases: Atlases | None = None) -> NDArray[np.float64]:
+    """(i, j, k) HU of a case of one slice, air outside the mask.
+
+    The median of all answers, or the mean of that and of the atlases bent onto it.
+    """
+    axis = thin_axis(case)
+    mr, mask = (np.take(image, 0, axis) for image in (case.mr().astype(np.float32), case.mask() > 0))
     answers = [answer for model in models for answer in views_of(model, mr, left_right=axis != 0)]
-    agreed = np.expand_dims(np.median(answers, axis=0), axis)
-    return np.where(case.mask() > 0, agreed, AIR_HU)
+    agreed = np.where(mask, np.median(answers, axis=0), AIR_HU)
+    if atlases is not None:
+        agreed = np.where(mask, (agreed + atlases.mean_on(agreed, axis)) / 2, AIR_HU)
+    return np.expand_dims(agreed, axis)
 
 
 def views_of(model: Translator, mr: Image, *, left_right: bool) -> list[Image]:
@@ -144,6 +213,9 @@ def _parser() -> argparse.ArgumentParser:
     parser.add_argument("out", type=Path, help="the new store; does not exist yet")
     parser.add_argument("--bundles", nargs="+", required=True, help="shipped names or bundle folders, of 2-D networks")
     parser.add_argument("--patients", type=Path, help="unpaired.json of a run: only patients whose MR it saw")
+    parser.add_argument(
+        "--atlases", action="store_true", help="bend CT of other patients onto the answers, half of the CT"
+    )
     return parser
 
 

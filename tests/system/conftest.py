@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import importlib.util
+import sys
 from collections.abc import Callable
 from pathlib import Path
 from types import ModuleType
@@ -19,6 +20,8 @@ def script() -> Callable[[str], ModuleType]:
     def loaded(name: str) -> ModuleType:
         specification = importlib.util.spec_from_file_location(name, SCRIPTS / f"{name}.py")
         module = importlib.util.module_from_spec(specification)
+        # dataclasses look their module up there
+        sys.modules[name] = module
         specification.loader.exec_module(module)
         return module
 

@@ -82,6 +82,30 @@ def test_only_patients_whose_mr_was_seen_and_true_ct_for_validation(
     assert {int(case.ct().max()) for case in found.of_patients(["c"])} == {77}
 
 
+def test_atlases_of_the_other_patients_are_half_of_the_ct(label: ModuleType, store: CaseStore, tmp_path: Path):
+    sides = tmp_path / "unpaired.json"
+    sides.write_text(json.dumps({"mr": ["b"], "ct": ["a", "d"]}))
+    label.label(
+        store, tmp_path / "agreed", [model(lambda mr: np.full(mr.shape, 177.0))], patients=sides, with_atlases=True
+    )
+    for case in CaseStore.open(tmp_path / "agreed").of_patients(["b"]):
+        # in the middle, away from the edge of the flat atlas of 77 HU
+        inner = [slice(n // 2, n // 2 + 1) for n in case.info.shape]
+        assert abs(float(case.ct()[tuple(inner)].mean()) - (177 + 77) / 2) < 2
+        assert (case.ct()[case.mask() == 0] == -1000).all()
+
+
+def test_atlases_need_patients_who_give_ct(label: ModuleType, store: CaseStore, tmp_path: Path):
+    with pytest.raises(Exception, match="no patient to take atlases from"):
+        label.label(store, tmp_path / "agreed", [model(np.zeros_like)], with_atlases=True)
+
+
+@pytest.mark.parametrize("shape", [(5, 8), (6, 9), (12, 12)])
+def test_what_is_centred_comes_back(label: ModuleType, shape: tuple[int, int]):
+    image = np.random.default_rng(1).random(shape)
+    assert np.allclose(label.back_from_centred(label.centred(image, 12), shape), image)
+
+
 @pytest.mark.parametrize("tilt", [0.0, 0.4])
 def test_what_the_mr_does_not_show_at_a_neck_is_taken_out_of_the_mask(label: ModuleType, tmp_path: Path, tilt: float):
     rows, columns = np.indices((120, 140))
