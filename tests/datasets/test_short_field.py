@@ -46,6 +46,18 @@ def test_skin_without_a_cut_stays():
     assert torch.equal(ShortField(share=1.0)(tissue, tissue, mask, seeded(1)), tissue)
 
 
+@pytest.mark.parametrize("radius", [8, 20, 40])
+def test_a_round_outline_without_a_margin_is_no_cut(radius):
+    rows, columns = torch.meshgrid(torch.arange(96.0), torch.arange(96.0), indexing="ij")
+    disc = (torch.hypot(rows - 48, columns - 48) < radius).float()[None, None]
+    assert torch.equal(ShortField(share=1.0)(disc, disc, disc, seeded(1)), disc)
+
+
+def test_where_the_image_ends_is_no_cut():
+    whole = torch.ones(1, 1, 96, 96)
+    assert torch.equal(ShortField(share=1.0)(whole, whole, whole, seeded(1)), whole)
+
+
 def test_an_ear_that_touches_the_outline_is_no_cut():
     tissue, mask = (torch.zeros(1, 1, 96, 96) for _ in range(2))
     mask[..., 8:88, 8:88] = 1
@@ -62,8 +74,8 @@ def test_a_share_of_the_samples_is_changed(share):
 
 
 def test_volumes_are_cut_too():
-    mask = torch.zeros(1, 1, 40, 40, 40)
+    mask = torch.zeros(1, 1, 20, 64, 64)
     mask[..., 10:, :] = 1
     changed = ShortField(share=1.0)(mask, mask, mask, seeded(1))
     assert (changed[..., 10, :] == 0).all()
-    assert (changed[..., 38:, :] == 1).all()
+    assert (changed[..., 48:, :] == 1).all()

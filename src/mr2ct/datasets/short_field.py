@@ -14,8 +14,8 @@ from torch.nn import functional as F
 
 _REACH = 2
 """Voxels from the outline's edge at which tissue touches it; skin lies further in, for outlines are generous."""
-_WINDOW, _FILLED = 31, 0.025
-"""A cut is long: in a window of so many voxels this share touches at least, twice as much along a straight cut."""
+_SIDE = 50
+"""A cut is a straight side of the outline, so many voxels long; a skull's curve leaves a line sooner."""
 
 
 @dataclass(frozen=True)
@@ -44,7 +44,7 @@ class ShortField:
         `tissue` is 1 where the sample's CT is no air, `mask` 1 inside its outline; both (N, 1, *spatial).
         """
         chosen, widths = torch.rand(2, mr.shape[0], generator=generator)
-        cuts = _long(tissue * mask * _grown(1 - mask, _REACH))
+        cuts = _straight(tissue * mask * _grown(1 - mask, _REACH), mask)
         seen = torch.ones_like(mask)
         for n in torch.nonzero(chosen < self.share).flatten().tolist():
             seen[n] -= _grown(cuts[n : n + 1], int(widths[n] * self.up_to))[0]
@@ -56,7 +56,29 @@ def _grown(region: Tensor, voxels: int) -> Tensor:
     return pool(region, 2 * voxels + 1, stride=1, padding=voxels)
 
 
-def _long(touching: Tensor) -> Tensor:
-    """Without the few voxels at which an ear or a nose touches the outline."""
-    pool = F.avg_pool2d if touching.dim() == 4 else F.avg_pool3d
-    return touching * (pool(touching, _WINDOW, stride=1, padding=_WINDOW // 2) >= _FILLED)
+def _straight(touching: Tensor, mask: Tensor) -> Tensor:
+    """The voxels of (N, 1, *spatial) `touching` on straight sides of each outline, without skin that touches it.
+
+    A side is a line, in a volume a plane through its first axis, that has the whole outline on its other side.
+    """
+    kept = torch.zeros_like(touching)
+    angles = torch.deg2rad(torch.arange(0.0, 360.0, 1.0, device=mask.device))
+    normals = torch.stack([angles.cos(), angles.sin()])
+    for n in range(len(mask)):
+        inside, places = torch.nonzero(_edge(mask[n, 0])).float(), torch.nonzero(touching[n, 0])
+        if not len(places):
+            continue
+        reach = (inside[:, -2:] @ normals).amax(0)
+        near = (places[:, -2:].float() @ normals) > reach - _REACH
+        across = (places[:, -2:].float() @ torch.stack([-normals[1], normals[0]])).round()
+        longest = torch.tensor([len(set(across[own, k].tolist())) for k, own in enumerate(near.T)], device=mask.device)
+        sides = near[:, longest >= _SIDE].any(1)
+        kept[n, 0][tuple(places[sides].T)] = 1
+    return kept
+
+
+def _edge(mask: Tensor) -> Tensor:
+    """1 where a voxel inside has one outside beside it, or the image's end."""
+    outside = F.pad(1 - mask[None, None], [1, 1] * mask.dim(), value=1.0)
+    pool = F.max_pool2d if mask.dim() == 2 else F.max_pool3d
+    return mask * pool(outside, 3, stride=1)[0, 0]
