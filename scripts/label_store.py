@@ -55,9 +55,8 @@ def main(words: Sequence[str] | None = None) -> None:
     try:
         models = [Translator.from_bundle(find_bundle(name)) for name in given.bundles]
         store = CaseStore.open(given.store)
-        print(
-            f"{given.out}: {label(store, given.out, models, patients=given.patients, with_atlases=given.atlases)} cases"
-        )
+        count = label(store, given.out, models, patients=given.patients, with_atlases=given.atlases)
+        print(f"{given.out}: {count} cases")
     except Mr2ctError as error:
         raise SystemExit(f"error: {error}") from error
 
@@ -72,11 +71,11 @@ def label(
 ) -> int:
     """Write the store `out`, and return how many of its cases got their CT from `models`."""
     split = read_split(store.root / "split.json")
-    sides = json.loads(patients.read_text(encoding="utf-8")) if patients else {"mr": split.train, "ct": ()}
-    taught = set(split.train) & set(sides["mr"])
-    if with_atlases and not set(split.train) & set(sides["ct"]):
+    of_mr, of_ct = read_sides(patients) if patients else (split.train, ())
+    taught, imaged = set(split.train) & set(of_mr), set(split.train) & set(of_ct)
+    if with_atlases and not imaged:
         raise DataSetError("no patient to take atlases from", remedy="name the run's unpaired.json by --patients")
-    atlases = Atlases.of(store.of_patients(sorted(set(split.train) & set(sides["ct"])))) if with_atlases else None
+    atlases = Atlases.of(store.of_patients(sorted(imaged))) if with_atlases else None
     if not taught:
         raise DataSetError("no training patient is left", expected=f"some of {store.root / 'split.json'}")
     with atomic_folder(out) as unfinished:
@@ -92,6 +91,19 @@ def label(
             mask = np.where(beyond_the_field(case), 0, case.mask())
             write_case(unfinished, info=info, mr=case.mr(), ct=agreed_ct(case, models, atlases), mask=mask)
     return len(cases)
+
+
+def read_sides(path: Path) -> tuple[Sequence[str], Sequence[str]]:
+    """The patients whose MR and those whose CT an unpaired run saw."""
+    try:
+        sides = json.loads(path.read_text(encoding="utf-8"))
+        return sides["mr"], sides["ct"]
+    except (OSError, ValueError, KeyError, TypeError) as error:
+        raise DataSetError(
+            f"{path} does not say which patients gave MR and which CT",
+            got=f"{type(error).__name__}: {error}",
+            expected="the unpaired.json in the folder of a CycleGAN run",
+        ) from error
 
 
 def beyond_the_field(case: StoredCase) -> NDArray[np.bool_]:
@@ -147,6 +159,10 @@ class Atlases:
 
     def mean_on(self, sct: Image, axis: int) -> Image:
         """The mean of the atlases bent onto an sCT, (n, m) HU as it is."""
+        if axis not in self.by_axis:
+            raise DataSetError(
+                "no atlas of a slice's plane", got=f"slices along axes {sorted(self.by_axis)}, not {axis}"
+            )
         atlases = self.by_axis[axis]
         side = max(atlases.shape[-1], 4 * math.ceil(max(sct.shape) / 4))
         widened = F.pad(atlases, 4 * [(side - atlases.shape[-1]) // 2], value=AIR_HU)

@@ -125,6 +125,19 @@ def test_skin_is_no_straight_side(label: ModuleType):
     assert label.lower_sides(np.hypot(rows - 120, columns - 120) < 100) == []
 
 
+@pytest.mark.parametrize("text", [None, "[1", '{"mr": ["a"]}', "[]"])
+def test_a_file_of_patients_that_is_none_is_one_clear_line(
+    label: ModuleType, store: CaseStore, tmp_path: Path, text: str | None
+):
+    path = tmp_path / "unpaired.json"
+    if text is not None:
+        path.write_text(text)
+    words = [str(store.root), str(tmp_path / "agreed"), "--bundles", "brain-attention-unet", "--patients", str(path)]
+    with pytest.raises(SystemExit, match="error: .*does not say which patients gave MR.*unpaired.json"):
+        label.main(words)
+    assert not (tmp_path / "agreed").exists()
+
+
 def test_volumes_and_nobody_are_refused_and_leave_nothing(label: ModuleType, store: CaseStore, tmp_path: Path):
     nobody = tmp_path / "unpaired.json"
     nobody.write_text(json.dumps({"mr": ["d"], "ct": ["a"]}))

@@ -44,10 +44,10 @@ class ShortField:
         `tissue` is 1 where the sample's CT is no air, `mask` 1 inside its outline; both (N, 1, *spatial).
         """
         chosen, widths = torch.rand(2, mr.shape[0], generator=generator)
-        cuts = _straight(tissue * mask * _grown(1 - mask, _REACH), mask)
-        seen = torch.ones_like(mask)
+        touching, seen = tissue * mask * _grown(1 - mask, _REACH), torch.ones_like(mask)
         for n in torch.nonzero(chosen < self.share).flatten().tolist():
-            seen[n] -= _grown(cuts[n : n + 1], int(widths[n] * self.up_to))[0]
+            cuts = _straight(touching[n, 0], mask[n, 0])
+            seen[n] -= _grown(cuts[None, None], int(widths[n] * self.up_to))[0]
         return mr * seen
 
 
@@ -57,23 +57,20 @@ def _grown(region: Tensor, voxels: int) -> Tensor:
 
 
 def _straight(touching: Tensor, mask: Tensor) -> Tensor:
-    """The voxels of (N, 1, *spatial) `touching` on straight sides of each outline, without skin that touches it.
+    """The voxels of `touching` on straight sides of the outline (*spatial), without skin that touches it.
 
     A side is a line, in a volume a plane through its first axis, that has the whole outline on its other side.
     """
-    kept = torch.zeros_like(touching)
+    kept, places = torch.zeros_like(touching), torch.nonzero(touching)
+    if not len(places):
+        return kept
     angles = torch.deg2rad(torch.arange(0.0, 360.0, 1.0, device=mask.device))
     normals = torch.stack([angles.cos(), angles.sin()])
-    for n in range(len(mask)):
-        inside, places = torch.nonzero(_edge(mask[n, 0])).float(), torch.nonzero(touching[n, 0])
-        if not len(places):
-            continue
-        reach = (inside[:, -2:] @ normals).amax(0)
-        near = (places[:, -2:].float() @ normals) > reach - _REACH
-        across = (places[:, -2:].float() @ torch.stack([-normals[1], normals[0]])).round()
-        longest = torch.tensor([len(set(across[own, k].tolist())) for k, own in enumerate(near.T)], device=mask.device)
-        sides = near[:, longest >= _SIDE].any(1)
-        kept[n, 0][tuple(places[sides].T)] = 1
+    reach = (torch.nonzero(_edge(mask))[:, -2:].float() @ normals).amax(0)
+    near = (places[:, -2:].float() @ normals) > reach - _REACH
+    across = (places[:, -2:].float() @ torch.stack([-normals[1], normals[0]])).round()
+    longest = torch.tensor([len(set(across[own, k].tolist())) for k, own in enumerate(near.T)], device=mask.device)
+    kept[tuple(places[near[:, longest >= _SIDE].any(1)].T)] = 1
     return kept
 
 
