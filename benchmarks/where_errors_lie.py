@@ -25,6 +25,7 @@ from mr2ct import Quantity, __version__, read_volume
 from mr2ct.bundles import find_bundle
 from mr2ct.datasets.cases import PairedCase
 from mr2ct.datasets.splits import read_split
+from mr2ct.errors import Mr2ctError
 from mr2ct.evaluation.tissue_metrics import DEFAULT_THRESHOLDS
 from mr2ct.inference import Translator
 
@@ -52,7 +53,10 @@ class Sums:
 
 def main() -> None:
     given = _parser().parse_args()
-    cases = cases_of(given.data, getattr(read_split(given.split), given.side))
+    try:
+        cases = cases_of(given.data, getattr(read_split(given.split), given.side))
+    except Mr2ctError as error:
+        raise SystemExit(f"error: {error}") from error
     print(f"mr2ct {__version__}; {len(cases)} cases of {len({case.patient for case in cases})} {given.side} patients")
     for model in given.models:
         print(f"\n{model}\n")

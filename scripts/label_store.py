@@ -28,12 +28,13 @@ from typing import Any
 import numpy as np
 import torch
 from numpy.typing import NDArray
-from scipy.ndimage import binary_erosion, zoom
 from scipy.ndimage import label as components
+from scipy.ndimage import zoom
 from torch.nn import functional as F
 
 from mr2ct.bundles import find_bundle
 from mr2ct.datasets.atlases import AtlasFit
+from mr2ct.datasets.short_field import SIDE_VOXELS, outline_edge, sides_of
 from mr2ct.datasets.splits import Split, read_split, write_split
 from mr2ct.datasets.store import CaseStore, StoredCase, create_store, write_case
 from mr2ct.errors import DataSetError, Mr2ctError
@@ -42,8 +43,8 @@ from mr2ct.inference import Translator
 from mr2ct.io.atomic import atomic_folder
 
 SIZES = (0.9, 1.1)
-SIDE_VOXELS, DEEPEST_VOXELS, NO_SIGNAL = 50, 30, 0.05
-"""A cut is a straight side of so many voxels; how far from it an MR may end; what is no signal, in network units."""
+DEEPEST_VOXELS, NO_SIGNAL = 30, 0.05
+"""How far from a cut an MR may end; what is no signal, in network units."""
 AGREED = "agreed"
 FIT = AtlasFit()
 
@@ -126,19 +127,14 @@ def beyond_the_field(case: StoredCase) -> NDArray[np.bool_]:
 def lower_sides(mask: NDArray[np.bool_]) -> list[tuple[tuple[float, float], float]]:
     """Unit normal and distance from the origin of the longest straight side that faces down, or none.
 
-    `mask` is (n, k) with k towards the head's top. A straight side is where many voxels of the edge lie on one line
-    that has the whole mask on its other side.
+    `mask` is (n, k), not empty, with k towards the head's top.
     """
-    rows, columns = np.nonzero(mask & ~binary_erosion(mask))
-    longest, found = SIDE_VOXELS - 1, []
-    for angle in np.deg2rad(np.arange(-150, -29)):
-        normal = (float(np.cos(angle)), float(np.sin(angle)))
-        along = normal[0] * rows + normal[1] * columns
-        near = along > along.max(initial=-np.inf) - 1.5
-        length = len(np.unique(np.round(normal[0] * columns[near] - normal[1] * rows[near])))
-        if length > longest:
-            longest, found = length, [(normal, float(along.max()))]
-    return found
+    edge = torch.nonzero(outline_edge(torch.from_numpy(mask).float()))
+    normals, reach, _, lengths = sides_of(edge, edge, range(-150, -29))
+    longest = int(lengths.argmax())
+    if lengths[longest] < SIDE_VOXELS:
+        return []
+    return [((float(normals[0, longest]), float(normals[1, longest])), float(reach[longest]))]
 
 
 @dataclass(frozen=True)

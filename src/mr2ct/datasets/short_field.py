@@ -6,6 +6,7 @@ that was made from a CT ends where the CT does, and a network that learns from s
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 
 import torch
@@ -14,7 +15,7 @@ from torch.nn import functional as F
 
 _REACH = 2
 """Voxels from the outline's edge at which tissue touches it; skin lies further in, for outlines are generous."""
-_SIDE = 50
+SIDE_VOXELS = 50
 """A cut is a straight side of the outline, so many voxels long; a skull's curve leaves a line sooner."""
 
 
@@ -64,17 +65,34 @@ def _straight(touching: Tensor, mask: Tensor) -> Tensor:
     kept, places = torch.zeros_like(touching), torch.nonzero(touching)
     if not len(places):
         return kept
-    angles = torch.deg2rad(torch.arange(0.0, 360.0, 1.0, device=mask.device))
-    normals = torch.stack([angles.cos(), angles.sin()])
-    reach = (torch.nonzero(_edge(mask))[:, -2:].float() @ normals).amax(0)
-    near = (places[:, -2:].float() @ normals) > reach - _REACH
-    across = (places[:, -2:].float() @ torch.stack([-normals[1], normals[0]])).round()
-    longest = torch.tensor([len(set(across[own, k].tolist())) for k, own in enumerate(near.T)], device=mask.device)
-    kept[tuple(places[near[:, longest >= _SIDE].any(1)].T)] = 1
+    _, _, near, lengths = sides_of(places[:, -2:], torch.nonzero(outline_edge(mask))[:, -2:], range(360))
+    kept[tuple(places[near[:, lengths >= SIDE_VOXELS].any(1)].T)] = 1
     return kept
 
 
-def _edge(mask: Tensor) -> Tensor:
+def sides_of(places: Tensor, edge: Tensor, degrees: Sequence[int]) -> tuple[Tensor, Tensor, Tensor, Tensor]:
+    """Lines that touch an outline from outside, one for each direction that it is looked at from.
+
+    Parameters
+    ----------
+    places : (K, 2) voxels that may lie on a line. edge : (M, 2) voxels of the outline's edge.
+    degrees : A directions, from the first axis towards the second.
+
+    Returns
+    -------
+    (2, A) unit normals, (A,) how far the edge reaches along each, (K, A) which places lie within two voxels of each
+    line, and (A,) how many voxels of the line those fill.
+    """
+    angles = torch.deg2rad(torch.tensor([float(angle) for angle in degrees], device=edge.device))
+    normals = torch.stack([angles.cos(), angles.sin()])
+    reach = (edge.float() @ normals).amax(0)
+    near = (places.float() @ normals) > reach - _REACH
+    across = (places.float() @ torch.stack([-normals[1], normals[0]])).round()
+    lengths = torch.tensor([len(set(across[own, k].tolist())) for k, own in enumerate(near.T)], device=edge.device)
+    return normals, reach, near, lengths
+
+
+def outline_edge(mask: Tensor) -> Tensor:
     """1 where a voxel inside has one outside beside it, or the image's end."""
     outside = F.pad(1 - mask[None, None], [1, 1] * mask.dim(), value=1.0)
     pool = F.max_pool2d if mask.dim() == 2 else F.max_pool3d
