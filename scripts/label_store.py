@@ -8,7 +8,7 @@ Every training slice of the store becomes a case whose CT is the median of the m
 is, mirrored (left to right), and at 0.9 and 1.1 of its size. No true CT of a training patient is read, so models of
 unpaired training can teach. --patients, the file that such a run writes, leaves only the patients whose MR it saw.
 --atlases adds what real CT show: those of the patients whose CT that run saw, bent onto the models' median; the CT
-is then the mean of that median and of the atlases.
+is then the mean of that median and of what the atlases show, those counted most that are like the median there.
 Where an MR ends before the outline does, at a neck, nobody knows the CT: that band is taken out of the mask, and
 `data.short_field` of a recipe teaches what lies there from the tissue above it.
 Validation patients keep their CT, so that training measures what it always does; test patients are left out.
@@ -33,7 +33,7 @@ from scipy.ndimage import zoom
 from torch.nn import functional as F
 
 from mr2ct.bundles import find_bundle
-from mr2ct.datasets.atlases import AtlasFit
+from mr2ct.datasets.atlases import AtlasFit, fused
 from mr2ct.datasets.short_field import SIDE_VOXELS, outline_edge, sides_of
 from mr2ct.datasets.splits import Split, read_split, write_split
 from mr2ct.datasets.store import CaseStore, StoredCase, create_store, write_case
@@ -153,8 +153,8 @@ class Atlases:
             images[axis].append(centred(np.take(ct, 0, axis), side))
         return cls({axis: torch.from_numpy(np.stack(own))[:, None] for axis, own in images.items()})
 
-    def mean_on(self, sct: Image, axis: int) -> Image:
-        """The mean of the atlases bent onto an sCT, (n, m) HU as it is."""
+    def fused_on(self, sct: Image, axis: int) -> Image:
+        """The atlases bent onto an sCT, (n, m) HU as it is, and fused."""
         if axis not in self.by_axis:
             raise DataSetError(
                 "no atlas of a slice's plane", got=f"slices along axes {sorted(self.by_axis)}, not {axis}"
@@ -163,7 +163,7 @@ class Atlases:
         side = max(atlases.shape[-1], 4 * math.ceil(max(sct.shape) / 4))
         widened = F.pad(atlases, 4 * [(side - atlases.shape[-1]) // 2], value=AIR_HU)
         image = torch.from_numpy(centred(sct, widened.shape[-1]))[None, None]
-        return back_from_centred(FIT(image, widened).mean(0)[0].numpy(), sct.shape)
+        return back_from_centred(fused(image, FIT(image, widened))[0, 0].numpy(), sct.shape)
 
 
 def centred(image: Image, side: int) -> NDArray[np.float32]:
@@ -192,14 +192,14 @@ def thin_axis(case: StoredCase) -> int:
 def agreed_ct(case: StoredCase, models: Sequence[Translator], atlases: Atlases | None = None) -> NDArray[np.float64]:
     """(i, j, k) HU of a case of one slice, air outside the mask.
 
-    The median of all answers, or the mean of that and of the atlases bent onto it.
+    The median of all answers, or the mean of that and of the atlases bent onto it and fused.
     """
     axis = thin_axis(case)
     mr, mask = (np.take(image, 0, axis) for image in (case.mr().astype(np.float32), case.mask() > 0))
     answers = [answer for model in models for answer in views_of(model, mr, left_right=axis != 0)]
     agreed = np.where(mask, np.median(answers, axis=0), AIR_HU)
     if atlases is not None:
-        agreed = np.where(mask, (agreed + atlases.mean_on(agreed, axis)) / 2, AIR_HU)
+        agreed = np.where(mask, (agreed + atlases.fused_on(agreed, axis)) / 2, AIR_HU)
     return np.expand_dims(agreed, axis)
 
 

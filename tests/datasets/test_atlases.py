@@ -5,7 +5,7 @@ from __future__ import annotations
 import pytest
 import torch
 
-from mr2ct.datasets.atlases import AtlasFit
+from mr2ct.datasets.atlases import AtlasFit, fused
 
 
 def head(
@@ -55,3 +55,15 @@ def test_it_needs_no_gradient_and_leaves_none():
         fitted = AtlasFit()(head(), head(shift=(2, 2)))
     assert not fitted.requires_grad
     assert fitted.min() > -1001
+
+
+def test_of_several_atlases_the_one_that_is_like_the_image_counts_there():
+    image, thick, thin = head(skull=5), head(skull=14), head(skull=5)
+    thick[..., :48], thin[..., :48] = thin[..., :48].clone(), thick[..., :48].clone()
+    both = torch.cat([thick, thin])
+    assert apart(fused(image, both), image) < 0.1 * apart(both.mean(0), image)
+
+
+def test_atlases_that_are_alike_are_averaged():
+    image = head() / 2
+    assert apart(fused(image, torch.cat([image + 30, image - 30])), image) < 1e-3

@@ -193,3 +193,18 @@ def test_soft_tissue_is_stated_in_hu(fabric, hu_range):
     assert changes.short_field.share == 0.4
     in_hu = HuScaling(*hu_range).to_hu([*changes.soft_tissue, changes.tissue])
     assert in_hu.tolist() == pytest.approx([*SOFT_TISSUE_HU, TISSUE_HU], abs=0.01)
+
+
+@pytest.mark.parametrize("taught", [None, {}])
+def test_how_structure_is_compared_is_the_recipe_s(fabric, taught):
+    recipe = parse_recipe(
+        {
+            "name": "a",
+            "method": {"name": "cyclegan", "structure": "mind", "structure_weight": 7, "back_translation": taught},
+            "network": {"name": "resnet"},
+            "data": {"stores": [{"path": "x"}]},
+        }
+    )
+    players = Players(*(Learner(fabric, Seen(), learning_rate=0.01, schedule=lambda step: 1.0) for _ in range(4)))
+    weights = build_unpaired(recipe.method, recipe, players, seed=1).weights
+    assert (weights.structure_kind, weights.structure) == ("mind", 7)

@@ -6,7 +6,7 @@ import pytest
 import torch
 from torch import nn
 
-from mr2ct.training.cyclegan import CycleGAN, CycleWeights, Players
+from mr2ct.training.cyclegan import STRUCTURE_TERMS, CycleGAN, CycleWeights, Players, anatomy_terms, outlined
 from mr2ct.training.judgement import Game, JudgeWindow
 from mr2ct.training.learner import Learner
 from mr2ct.training.paired_loss import PairedLoss, PairWeights
@@ -188,3 +188,22 @@ def test_a_term_without_weight_pulls_at_nothing(learn):
 
     torch.testing.assert_close(trained(), weights_of(learn()))
     assert not torch.equal(trained(structure=1.0), weights_of(learn()))
+
+
+@pytest.mark.parametrize("structure", sorted(STRUCTURE_TERMS))
+def test_structure_is_compared_as_asked(learn, structure):
+    shown = batch()
+    method = cyclegan(learn, weights=CycleWeights(structure_kind=structure))
+    expected = anatomy_terms(shown, structure, **_images(method, shown))["structure"].detach()
+    torch.testing.assert_close(method.train_step(shown)["structure"], expected)
+
+
+def test_the_ways_to_compare_structure_differ(learn):
+    shown = batch()
+    images = {name: image.detach() for name, image in _images(cyclegan(learn), shown).items()}
+    assert len({float(anatomy_terms(shown, kind, **images)["structure"]) for kind in STRUCTURE_TERMS}) == 2
+
+
+def _images(method: CycleGAN, shown: dict[str, torch.Tensor]) -> dict[str, torch.Tensor]:
+    mr, ct = outlined(shown["mr"], shown["mr_mask"], 0.0), outlined(shown["ct"], shown["ct_mask"], -1.0)
+    return {"mr": mr, "sct": method.to_ct.network(mr), "ct": ct, "smr": method.to_mr.network(ct)}

@@ -1,14 +1,17 @@
 """CT slices of other patients, bent onto an sCT: what lies there in heads of this shape, as real CT show it.
 
 Atlas-based synthesis (Dowling 2012, doi:10.1016/j.ijrobp.2011.11.056) with the sCT as what is registered to. A stiff
-deformation cannot follow an error of the sCT that no head is like, so the mean of several atlases corrects it.
+deformation cannot follow an error of the sCT that no head is like, so the mean of several atlases corrects it. In that
+mean each atlas counts where it is like the sCT (Artaechevarria 2009, IEEE Transactions on Medical Imaging 28: 1266).
 """
 
 from __future__ import annotations
 
 from dataclasses import dataclass
 
+import numpy as np
 import torch
+from scipy.ndimage import gaussian_filter
 from torch import Tensor
 from torch.nn import functional as F
 
@@ -18,6 +21,8 @@ _LEVELS = ((4, 16), (4, 32), (2, 64))
 """Voxels that are averaged, and control points along each axis, from coarse to fine."""
 _AFFINE_STEPS, _BENDING_STEPS = 60, 40
 _AFFINE_RATE, _BENDING_RATE = 0.015, 0.006
+_ALIKE_HU, _ALIKE_VOXELS = 100.0, 2.0
+"""Atlases this much further from the image count 1/e; how far around a voxel they are compared."""
 
 
 @dataclass(frozen=True)
@@ -61,6 +66,21 @@ class AtlasFit:
                 apart = _apart(_moved(moving, affine, field, shrink), target)
                 _step(optimiser, apart + self.stiffness * _bending(field))
         return field.detach()
+
+
+def fused(image: Tensor, atlases: Tensor) -> Tensor:
+    """(1, 1, H, W) HU: the mean of bent atlases, (K, 1, H, W) HU, each counted by how like the image it is nearby.
+
+    Example
+    -------
+    >>> image = torch.full((1, 1, 8, 8), 40.0)
+    >>> atlases = torch.cat([image, image + 1000])
+    >>> bool((fused(image, atlases) - image).abs().max() < 1)
+    True
+    """
+    apart = 1000 * (_scaled(atlases) - _scaled(image)).abs()
+    nearby = torch.from_numpy(gaussian_filter(np.asarray(apart), (0, 0, _ALIKE_VOXELS, _ALIKE_VOXELS)))
+    return ((-nearby / _ALIKE_HU).softmax(0) * atlases).sum(0, keepdim=True)
 
 
 def _fit_affine(fixed: Tensor, moving: Tensor) -> Tensor:

@@ -21,7 +21,15 @@ from mr2ct.datasets.lost_signal import LostSignal
 from mr2ct.datasets.short_field import ShortField
 from mr2ct.datasets.soft_tissue_texture import SoftTissueTexture
 from mr2ct.training.average import moving_average
-from mr2ct.training.cyclegan import MR_BACKGROUND, Players, anatomy_terms, convinces, judge_step, outlined
+from mr2ct.training.cyclegan import (
+    MR_BACKGROUND,
+    Players,
+    StructureKind,
+    anatomy_terms,
+    convinces,
+    judge_step,
+    outlined,
+)
 from mr2ct.training.image_pool import ImagePool
 from mr2ct.training.learner import update
 from mr2ct.training.losses import AIR, gradient_difference, masked_l1, outside_l1
@@ -42,6 +50,7 @@ class BackTranslationWeights:
     structure : edges of the MR and of its sCT stay parallel, and of the CT and its synthetic MR.
     outside : air outside the sCT's outline, background outside the synthetic MR's.
     paired, paired_last : of pairs of known truth at the first step of play and at the last, linear between.
+    structure_kind : one of `cyclegan.STRUCTURE_TERMS`.
     """
 
     cycle: float = 10.0
@@ -52,6 +61,7 @@ class BackTranslationWeights:
     outside: float = 1.0
     paired: float = 10.0
     paired_last: float = 3.0
+    structure_kind: StructureKind = "gradient_fields"
 
 
 @dataclass(frozen=True)
@@ -216,7 +226,7 @@ class BackTranslation:
             "cycle_mr": masked_l1(again_mr, mr, batch["mr_mask"]),
             "adversarial_ct": convinces(self.judge_ct, masked_sct),
             "adversarial_mr": convinces(self.judge_mr, masked_smr),
-            **anatomy_terms(batch, mr=mr, sct=sct, ct=ct, smr=smr),
+            **anatomy_terms(batch, self.weights.structure_kind, mr=mr, sct=sct, ct=ct, smr=smr),
             **self._paired_terms(batch, pair_sct, pair_smr),
         }
         update(self._owed(terms) + self._owed_for_pairs(terms), [self.to_ct, self.to_mr])

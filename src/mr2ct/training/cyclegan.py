@@ -7,8 +7,9 @@ is known (phantoms), learnt from alone at first and beside the unpaired images a
 
 from __future__ import annotations
 
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
-from typing import Any, NamedTuple
+from typing import Any, Literal, NamedTuple
 
 import torch
 from torch import Tensor, nn
@@ -17,8 +18,15 @@ from mr2ct.training.average import moving_average
 from mr2ct.training.image_pool import ImagePool
 from mr2ct.training.learner import Learner, update
 from mr2ct.training.losses import AIR, adversarial, gradient_difference, masked_l1, outside_l1, structure_difference
+from mr2ct.training.mind import descriptor_difference
 
 MR_BACKGROUND = 0.0
+StructureKind = Literal["gradient_fields", "mind"]
+STRUCTURE_TERMS: Mapping[str, Callable[[Tensor, Tensor, Tensor], Tensor]] = {
+    "gradient_fields": structure_difference,
+    "mind": descriptor_difference,
+}
+"""How far the structure of two modalities' images, (N, 1, *spatial), is from alike inside an outline."""
 
 
 @dataclass(frozen=True)
@@ -28,9 +36,10 @@ class CycleWeights:
     Parameters
     ----------
     cycle, identity : of the paper, 10 and 5 there. adversarial : 1 in the paper.
-    structure : edges of the MR and of its sCT stay parallel (normalised gradient fields), and of the CT and its sMR.
+    structure : edges of the MR and of its sCT stay parallel, and of the CT and its sMR.
     outside : air outside the sCT's outline, background outside the synthetic MR's.
     paired : of L1 and gradients on pairs of known truth, if the batch has any.
+    structure_kind : one of `STRUCTURE_TERMS`.
     """
 
     cycle: float = 10.0
@@ -39,6 +48,7 @@ class CycleWeights:
     structure: float = 1.0
     outside: float = 1.0
     paired: float = 10.0
+    structure_kind: StructureKind = "gradient_fields"
 
 
 @dataclass(frozen=True)
@@ -116,7 +126,7 @@ class CycleGAN:
         sct, smr = self._there_and_back(mr, self.to_ct, self.to_mr), self._there_and_back(ct, self.to_mr, self.to_ct)
         terms = {
             **self._cycle_terms(mr, sct, ct, smr),
-            **anatomy_terms(batch, mr=mr, sct=sct.image, ct=ct, smr=smr.image),
+            **anatomy_terms(batch, self.weights.structure_kind, mr=mr, sct=sct.image, ct=ct, smr=smr.image),
         }
         masked_sct = outlined(sct.image, batch["mr_mask"], AIR)
         masked_smr = outlined(smr.image, batch["ct_mask"], MR_BACKGROUND)
@@ -175,11 +185,14 @@ _POOLS = ("ct_pool", "mr_pool")
 _PARTS = ("to_ct", "to_mr", "judge_ct", "judge_mr", *_POOLS)
 
 
-def anatomy_terms(batch: dict[str, Tensor], *, mr: Tensor, sct: Tensor, ct: Tensor, smr: Tensor) -> dict[str, Tensor]:
+def anatomy_terms(
+    batch: dict[str, Tensor], structure: StructureKind, *, mr: Tensor, sct: Tensor, ct: Tensor, smr: Tensor
+) -> dict[str, Tensor]:
     """The terms "structure" and "outside" of both directions: edges stay in place, nothing lies beyond the outline."""
     of_mr, of_ct = batch["mr_mask"], batch["ct_mask"]
+    apart = STRUCTURE_TERMS[structure]
     return {
-        "structure": structure_difference(mr, sct, of_mr) + structure_difference(ct, smr, of_ct),
+        "structure": apart(mr, sct, of_mr) + apart(ct, smr, of_ct),
         "outside": outside_l1(sct, of_mr, value=AIR) + outside_l1(smr, of_ct, value=MR_BACKGROUND),
     }
 

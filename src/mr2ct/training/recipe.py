@@ -120,6 +120,7 @@ class CycleGanSettings(_Settings):
     cycle_weight: float = 10.0
     identity_weight: float = 5.0
     adversarial_weight: float = 1.0
+    structure: Literal["gradient_fields", "mind"] = "gradient_fields"
     structure_weight: float = 1.0
     outside_weight: float = 1.0
     paired_weight: float = 10.0

@@ -43,6 +43,7 @@ def build_unpaired(
             structure=settings.structure_weight,
             outside=settings.outside_weight,
             paired=settings.paired_weight,
+            structure_kind=settings.structure,
         ),
         pool_size=settings.pool_size,
         pairs_alone_steps=settings.pairs_alone_steps,
@@ -61,6 +62,7 @@ def _taught_weights(settings: CycleGanSettings, taught: BackTranslationSettings)
         outside=settings.outside_weight,
         paired=settings.paired_weight,
         paired_last=taught.paired_weight_last,
+        structure_kind=settings.structure,
     )
 
 
