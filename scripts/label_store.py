@@ -9,8 +9,8 @@ is, mirrored (left to right), and at 0.9 and 1.1 of its size. No true CT of a tr
 unpaired training can teach. --patients, the file that such a run writes, leaves only the patients whose MR it saw.
 --atlases adds what real CT show: those of the patients whose CT that run saw, bent onto the models' median; the CT
 is then the mean of that median and of what the atlases show, those counted most that are like the median there.
-Where an MR ends before the outline does, at a neck, nobody knows the CT: that band is taken out of the mask, and
-`data.short_field` of a recipe teaches what lies there from the tissue above it.
+Where an MR ends before the outline does, at a neck, no model knows the CT: there the tissue above goes on to the
+outline's end, and `data.short_field` of a recipe teaches more of the like.
 Validation patients keep their CT, so that training measures what it always does; test patients are left out.
 """
 
@@ -23,7 +23,7 @@ from collections import defaultdict
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
 import numpy as np
 import torch
@@ -89,8 +89,8 @@ def label(
         for case in cases:
             record = {**case.info.record, AGREED: [model.description.weights_sha256 for model in models]}
             info = replace(case.info, record=record)
-            mask = np.where(beyond_the_field(case), 0, case.mask())
-            write_case(unfinished, info=info, mr=case.mr(), ct=agreed_ct(case, models, atlases), mask=mask)
+            ct = continued_beyond_the_field(agreed_ct(case, models, atlases), case)
+            write_case(unfinished, info=info, mr=case.mr(), ct=ct, mask=case.mask())
     return len(cases)
 
 
@@ -107,25 +107,49 @@ def read_sides(path: Path) -> tuple[Sequence[str], Sequence[str]]:
         ) from error
 
 
-def beyond_the_field(case: StoredCase) -> NDArray[np.bool_]:
-    """(i, j, k): inside the mask, without signal, and joined to a straight lower side of the mask."""
+def continued_beyond_the_field(ct: NDArray[Any], case: StoredCase) -> NDArray[Any]:
+    """(i, j, k) HU: where the MR has ended before the outline's lower side, what lies above goes straight on."""
     axis = thin_axis(case)
-    if axis == 2:
-        return np.zeros(case.info.shape, bool)
     mask, mr = np.take(case.mask() > 0, 0, axis), np.take(case.mr(), 0, axis)
-    rows, columns = np.indices(mask.shape)
-    found = np.zeros_like(mask)
-    for normal, reach in lower_sides(mask):
-        depth = reach - (normal[0] * rows + normal[1] * columns)
-        dark = mask & (mr < NO_SIGNAL) & (depth < DEEPEST_VOXELS)
-        parts, _ = components(dark)
-        touching = np.unique(parts[dark & (depth < 2)])
-        found |= np.isin(parts, touching[touching > 0])
+    found = np.take(ct, 0, axis)
+    if axis != 2:
+        for side in lower_sides(mask):
+            found = continued(found, band_without_signal(mr, mask, side), side.normal)
     return np.expand_dims(found, axis)
 
 
-def lower_sides(mask: NDArray[np.bool_]) -> list[tuple[tuple[float, float], float]]:
-    """Unit normal and distance from the origin of the longest straight side that faces down, or none.
+def band_without_signal(mr: Image, mask: NDArray[np.bool_], side: LowerSide) -> NDArray[np.bool_]:
+    """(n, k): inside the mask, without signal, and joined to its lower side."""
+    rows, columns = np.indices(mask.shape)
+    depth = side.reach - (side.normal[0] * rows + side.normal[1] * columns)
+    dark = mask & (mr < NO_SIGNAL) & (depth < DEEPEST_VOXELS)
+    parts, _ = components(dark)
+    touching = np.unique(parts[dark & (depth < 2)])
+    return np.isin(parts, touching[touching > 0])
+
+
+def continued(image: Image, band: NDArray[np.bool_], normal: tuple[float, float]) -> Image:
+    """`image` with each voxel of `band` as the nearest one beyond the band, against the normal."""
+    places = np.argwhere(band)
+    sources, within = places.astype(float), np.ones(len(places), bool)
+    for _ in range(2 * DEEPEST_VOXELS):
+        sources[within] -= normal
+        nearest = sources.round().astype(int).clip(0, np.array(band.shape) - 1)
+        within = band[tuple(nearest.T)]
+    changed = image.copy()
+    changed[tuple(places[~within].T)] = image[tuple(nearest[~within].T)]
+    return changed
+
+
+class LowerSide(NamedTuple):
+    """A straight side of an outline that faces down: its unit normal, and its distance from the origin along that."""
+
+    normal: tuple[float, float]
+    reach: float
+
+
+def lower_sides(mask: NDArray[np.bool_]) -> list[LowerSide]:
+    """The longest straight side that faces down, or none.
 
     `mask` is (n, k), not empty, with k towards the head's top.
     """
@@ -134,7 +158,7 @@ def lower_sides(mask: NDArray[np.bool_]) -> list[tuple[tuple[float, float], floa
     longest = int(lengths.argmax())
     if lengths[longest] < SIDE_VOXELS:
         return []
-    return [((float(normals[0, longest]), float(normals[1, longest])), float(reach[longest]))]
+    return [LowerSide((float(normals[0, longest]), float(normals[1, longest])), float(reach[longest]))]
 
 
 @dataclass(frozen=True)
