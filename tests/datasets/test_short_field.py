@@ -79,3 +79,37 @@ def test_volumes_are_cut_too():
     changed = ShortField(share=1.0)(mask, mask, mask, seeded(1))
     assert (changed[..., 10, :] == 0).all()
     assert (changed[..., 48:, :] == 1).all()
+
+
+@given(st.integers(0, 10_000))
+@settings(max_examples=20, deadline=None)
+def test_a_tilted_field_ends_along_a_line_that_crosses_the_middle_of_the_cut(seed):
+    tissue, mask = head()
+    field = ShortField(share=1.0, up_to=12, tilt_deg=40)
+    lost = (field(tissue, tissue, mask, seeded(seed)) == 0)[0, 0] & (tissue[0, 0] == 1)
+    depths = 71 - lost.float().argmax(0).where(lost.any(0), torch.tensor(71))
+    # each column loses what lies below the line; its slope is at most tan 40
+    assert ((lost.sum(0) - depths).abs() <= 1).all()
+    inside = depths[20:77]
+    assert inside.diff().abs().max() <= 1
+    assert inside[28] <= 12 + 3
+
+
+def test_fields_are_tilted_to_both_sides():
+    tissue, mask = head(count=60)
+    lost = (ShortField(share=1.0, tilt_deg=40)(tissue, tissue, mask, seeded(1)) == 0) & (tissue == 1)
+    more_at_left = lost[..., :48].sum((1, 2, 3)) > lost[..., 49:].sum((1, 2, 3))
+    assert 0.3 < more_at_left.float().mean() < 0.7
+
+
+def test_without_a_cut_nothing_is_tilted():
+    disc = (torch.hypot(*torch.meshgrid(*2 * [torch.arange(-48.0, 48)], indexing="ij")) < 40).float()[None, None]
+    assert torch.equal(ShortField(share=1.0, tilt_deg=40)(disc, disc, disc, seeded(1)), disc)
+
+
+def test_volumes_are_cut_at_a_tilt_through_their_first_axis():
+    mask = torch.zeros(1, 1, 6, 64, 64)
+    mask[..., 10:, :] = 1
+    lost = (ShortField(share=1.0, tilt_deg=40)(mask, mask, mask, seeded(3)) == 0) & (mask == 1)
+    assert lost.any()
+    assert (lost == lost[:, :, :1]).all()

@@ -26,6 +26,7 @@ class ShortField:
     Parameters
     ----------
     share : of samples that are changed. up_to : the widest band, in voxels.
+    tilt_deg : how far the field of view may be tilted against the longest cut; the width is then that of its middle.
 
     Example
     -------
@@ -38,6 +39,7 @@ class ShortField:
 
     share: float = 0.5
     up_to: int = 30
+    tilt_deg: float = 0.0
 
     def __call__(self, mr: Tensor, tissue: Tensor, mask: Tensor, generator: torch.Generator) -> Tensor:
         """(N, C, *spatial) MR in network units to the same with bands of 0.
@@ -46,10 +48,34 @@ class ShortField:
         """
         chosen, widths = torch.rand(2, mr.shape[0], generator=generator)
         touching, seen = tissue * mask * _grown(1 - mask, _REACH), torch.ones_like(mask)
+        tilts = (2 * torch.rand(mr.shape[0], generator=generator) - 1) * self.tilt_deg if self.tilt_deg else None
         for n in torch.nonzero(chosen < self.share).flatten().tolist():
-            cuts = _straight(touching[n, 0], mask[n, 0])
-            seen[n] -= _grown(cuts[None, None], int(widths[n] * self.up_to))[0]
+            cuts, longest = _straight(touching[n, 0], mask[n, 0])
+            width = int(widths[n] * self.up_to)
+            if tilts is None or longest is None:
+                seen[n] -= _grown(cuts[None, None], width)[0]
+            else:
+                seen[n, 0] -= longest.beyond(cuts.shape, width=width, tilt_deg=float(tilts[n]))
         return mr * seen
+
+
+@dataclass(frozen=True)
+class _Side:
+    """A straight side: its middle, and the unit normal away from the outline, along the last two axes."""
+
+    middle: Tensor
+    normal: Tensor
+
+    def beyond(self, shape: Sequence[int], *, width: int, tilt_deg: float) -> Tensor:
+        """1 outside of a line that is turned against the side and lies `width` inside of its middle."""
+        turn = torch.deg2rad(torch.tensor(tilt_deg))
+        cos, sin = float(turn.cos()), float(turn.sin())
+        along, across = self.normal.tolist()
+        first, second = torch.meshgrid(*(torch.arange(float(n)) for n in shape[-2:]), indexing="ij")
+        first, second = first - float(self.middle[0]), second - float(self.middle[1])
+        depth = (cos * along - sin * across) * first + (sin * along + cos * across) * second
+        outside: Tensor = (depth > -width).to(self.middle)
+        return outside.expand(*shape)
 
 
 def _grown(region: Tensor, voxels: int) -> Tensor:
@@ -57,17 +83,20 @@ def _grown(region: Tensor, voxels: int) -> Tensor:
     return pool(region, 2 * voxels + 1, stride=1, padding=voxels)
 
 
-def _straight(touching: Tensor, mask: Tensor) -> Tensor:
-    """The voxels of `touching` on straight sides of the outline (*spatial), without skin that touches it.
+def _straight(touching: Tensor, mask: Tensor) -> tuple[Tensor, _Side | None]:
+    """The voxels of `touching` on straight sides of the outline (*spatial), not skin, and the longest of those sides.
 
     A side is a line, in a volume a plane through its first axis, that has the whole outline on its other side.
     """
     kept, places = torch.zeros_like(touching), torch.nonzero(touching)
     if not len(places):
-        return kept
-    _, _, near, lengths = sides_of(places[:, -2:], torch.nonzero(outline_edge(mask))[:, -2:], range(360))
+        return kept, None
+    normals, _, near, lengths = sides_of(places[:, -2:], torch.nonzero(outline_edge(mask))[:, -2:], range(360))
+    longest = int(lengths.argmax())
+    if lengths[longest] < SIDE_VOXELS:
+        return kept, None
     kept[tuple(places[near[:, lengths >= SIDE_VOXELS].any(1)].T)] = 1
-    return kept
+    return kept, _Side(places[near[:, longest], -2:].float().mean(0), normals[:, longest])
 
 
 def sides_of(places: Tensor, edge: Tensor, degrees: Sequence[int]) -> tuple[Tensor, Tensor, Tensor, Tensor]:

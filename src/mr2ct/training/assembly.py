@@ -197,7 +197,7 @@ def batch_source(
     augmentation = Augmentation(
         SpatialAugmentation(**data.spatial.model_dump()) if data.spatial else None,
         mr_augmentation(data) if augments_mr_of_batches(recipe) else None,
-        ShortField(share=data.short_field) if data.short_field else None,
+        ShortField(share=data.short_field, tilt_deg=data.short_field_tilt_deg) if data.short_field else None,
         tissue=float(HuScaling(*recipe.hu_range).to_network(np.array(TISSUE_HU))),
     )
 

@@ -174,7 +174,7 @@ class DataSettings(_Settings):
     for 3-D patches (`context_slices: null`). `off_middle` is the share of boxes from single slices that are changed to
     what a cut far from the middle of the head would show; `pole_cuts` the share of those that are made of the tissue at
     a pole, where another plane's slices graze the head. `short_field` is the share of pairs whose MR ends before the CT
-    does at the body's cuts.
+    does at the body's cuts; `short_field_tilt_deg` how far its end may be tilted against the CT's.
     """
 
     stores: list[StoreSettings] = Field(min_length=1)
@@ -190,6 +190,7 @@ class DataSettings(_Settings):
     off_middle: float = Field(default=0.0, ge=0, le=1)
     pole_cuts: float = Field(default=0.0, ge=0, le=1)
     short_field: float = Field(default=0.0, ge=0, le=1)
+    short_field_tilt_deg: float = Field(default=0.0, ge=0, le=60)
     batch_size: int = Field(default=8, ge=1)
     workers: int = Field(default=0, ge=0)
     spatial: SpatialSettings | None = SpatialSettings()
