@@ -26,7 +26,7 @@ class ShortField:
     Parameters
     ----------
     share : of samples that are changed. up_to : the widest band, in voxels.
-    tilt_deg : how far the field of view may be tilted against the longest cut; the width is then that of its middle.
+    tilt_deg : how far half of the fields of view may be tilted against the longest cut; the width is then its middle's.
 
     Example
     -------
@@ -48,15 +48,22 @@ class ShortField:
         """
         chosen, widths = torch.rand(2, mr.shape[0], generator=generator)
         touching, seen = tissue * mask * _grown(1 - mask, _REACH), torch.ones_like(mask)
-        tilts = (2 * torch.rand(mr.shape[0], generator=generator) - 1) * self.tilt_deg if self.tilt_deg else None
+        tilts = self._tilts(mr.shape[0], generator)
         for n in torch.nonzero(chosen < self.share).flatten().tolist():
             cuts, longest = _straight(touching[n, 0], mask[n, 0])
             width = int(widths[n] * self.up_to)
-            if tilts is None or longest is None:
-                seen[n] -= _grown(cuts[None, None], width)[0]
+            if longest is not None and tilts[n]:
+                seen[n, 0] -= longest.beyond(cuts.shape, width=width, tilt_deg=tilts[n])
             else:
-                seen[n, 0] -= longest.beyond(cuts.shape, width=width, tilt_deg=float(tilts[n]))
+                seen[n] -= _grown(cuts[None, None], width)[0]
         return mr * seen
+
+    def _tilts(self, count: int, generator: torch.Generator) -> list[float]:
+        if not self.tilt_deg:
+            return count * [0.0]
+        chosen, turned = torch.rand(2, count, generator=generator)
+        tilts: list[float] = torch.where(chosen < 0.5, (2 * turned - 1) * self.tilt_deg, 0.0).tolist()
+        return tilts
 
 
 @dataclass(frozen=True)

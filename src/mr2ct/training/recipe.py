@@ -174,7 +174,7 @@ class DataSettings(_Settings):
     for 3-D patches (`context_slices: null`). `off_middle` is the share of boxes from single slices that are changed to
     what a cut far from the middle of the head would show; `pole_cuts` the share of those that are made of the tissue at
     a pole, where another plane's slices graze the head. `short_field` is the share of pairs whose MR ends before the CT
-    does at the body's cuts; `short_field_tilt_deg` how far its end may be tilted against the CT's.
+    does at the body's cuts; `short_field_tilt_deg` how far half of their ends may be tilted against the CT's.
     """
 
     stores: list[StoreSettings] = Field(min_length=1)
