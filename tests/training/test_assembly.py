@@ -229,3 +229,13 @@ def test_weights_of_other_cases_are_an_error(stores, tmp_path):
     write_case_weights({"q1": 0.25}, tmp_path / "weights.csv")
     with pytest.raises(DataSetError, match="weights of none of the cases; got q1"):
         open_cases(data(stores["real"], case_weights=str(tmp_path / "weights.csv")), seed=1, folder=tmp_path)
+
+
+@pytest.mark.parametrize("asked", [{}, {"short_field": 0.3}, {"short_field": 0.9, "short_field_tilt_deg": 40}])
+def test_short_fields_are_the_recipe_s(asked, small_recipe, fabric, tmp_path, monkeypatch):
+    made = []
+    monkeypatch.setattr("mr2ct.training.assembly.ShortField", lambda **how: made.append(how))
+    recipe = parse_recipe(small_recipe("supervised", data=asked))
+    batch_source(recipe, open_cases(recipe.data, seed=recipe.seed, folder=tmp_path), fabric, folder=tmp_path)
+    expected = {"share": asked.get("short_field"), "tilt_deg": asked.get("short_field_tilt_deg", 0.0)}
+    assert made == ([expected] if asked else [])
