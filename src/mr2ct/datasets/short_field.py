@@ -6,6 +6,7 @@ that was made from a CT ends where the CT does, and a network that learns from s
 
 from __future__ import annotations
 
+import math
 from collections.abc import Sequence
 from dataclasses import dataclass
 
@@ -75,8 +76,7 @@ class _Side:
 
     def beyond(self, shape: Sequence[int], *, width: int, tilt_deg: float) -> Tensor:
         """1 outside of a line that is turned against the side and lies `width` inside of its middle."""
-        turn = torch.deg2rad(torch.tensor(tilt_deg))
-        cos, sin = float(turn.cos()), float(turn.sin())
+        cos, sin = math.cos(math.radians(tilt_deg)), math.sin(math.radians(tilt_deg))
         along, across = self.normal.tolist()
         first, second = torch.meshgrid(*(torch.arange(float(n)) for n in shape[-2:]), indexing="ij")
         first, second = first - float(self.middle[0]), second - float(self.middle[1])
