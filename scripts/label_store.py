@@ -109,7 +109,7 @@ def read_sides(path: Path) -> tuple[Sequence[str], Sequence[str]]:
 
 def continued_beyond_the_field(ct: NDArray[Any], case: StoredCase) -> NDArray[Any]:
     """(i, j, k) HU: where the MR has ended before the outline's lower side, what lies above goes straight on."""
-    axis = thin_axis(case)
+    axis = case.slice_axis()
     mask, mr = np.take(case.mask() > 0, 0, axis), np.take(case.mr(), 0, axis)
     found = np.take(ct, 0, axis)
     if axis != 2:
@@ -172,7 +172,7 @@ class Atlases:
         side = 32 * math.ceil(max(max(case.info.shape) for case in cases) / 32)
         images: dict[int, list[Image]] = defaultdict(list)
         for case in cases:
-            axis = thin_axis(case)
+            axis = case.slice_axis()
             ct = np.where(case.mask() > 0, case.ct(), AIR_HU)
             images[axis].append(centred(np.take(ct, 0, axis), side))
         return cls({axis: torch.from_numpy(np.stack(own))[:, None] for axis, own in images.items()})
@@ -204,21 +204,12 @@ def back_from_centred(square: Image, shape: tuple[int, ...]) -> Image:
     return square[rows, columns]
 
 
-def thin_axis(case: StoredCase) -> int:
-    """The axis that a slice is one voxel thick along; DataSetError where the case is a volume."""
-    if 1 not in case.info.shape:
-        raise DataSetError(
-            f"case {case.info.case} is a volume", got=str(case.info.shape), expected="slices (scripts/pack_store.py)"
-        )
-    return case.info.shape.index(1)
-
-
 def agreed_ct(case: StoredCase, models: Sequence[Translator], atlases: Atlases | None = None) -> NDArray[np.float64]:
     """(i, j, k) HU of a case of one slice, air outside the mask.
 
     The median of all answers, or the mean of that and of the atlases bent onto it and fused.
     """
-    axis = thin_axis(case)
+    axis = case.slice_axis()
     mr, mask = (np.take(image, 0, axis) for image in (case.mr().astype(np.float32), case.mask() > 0))
     answers = [answer for model in models for answer in views_of(model, mr, left_right=axis != 0)]
     agreed = np.where(mask, np.median(answers, axis=0), AIR_HU)

@@ -19,8 +19,7 @@ def test_the_identity_gives_the_volume_back(fake_engine, plane):
     mr = np.random.default_rng(1).random((5, 6, 7), dtype=np.float32)
     engine = fake_engine(lambda inputs: inputs)
     np.testing.assert_array_equal(predict_slices(engine, mr, np.ones_like(mr), plane=plane), mr)
-    in_plane = tuple(n for axis, n in enumerate(mr.shape) if axis != PLANE_AXIS[plane])
-    assert {shape[2:] for shape in engine.seen} == {in_plane}
+    assert {shape[2:] for shape in engine.seen} == {(48, 48)}
     assert sum(shape[0] for shape in engine.seen) == mr.shape[PLANE_AXIS[plane]]
 
 
@@ -35,7 +34,9 @@ def test_slices_have_the_orientation_they_had_in_training(fake_engine, plane):
         return inputs
 
     predict_slices(fake_engine(remember), mr, np.ones_like(mr), plane=plane)
-    np.testing.assert_array_equal(seen, np.moveaxis(mr, PLANE_AXIS[plane], 0))
+    expected = np.moveaxis(mr, PLANE_AXIS[plane], 0)
+    rows, columns = expected.shape[1:]
+    np.testing.assert_array_equal(np.array(seen)[:, 16 : 16 + rows, 16 : 16 + columns], expected)
 
 
 def test_slices_without_body_are_not_run_and_become_air(fake_engine):
@@ -44,8 +45,30 @@ def test_slices_without_body_are_not_run_and_become_air(fake_engine):
     engine = fake_engine(lambda inputs: inputs + 0.25)
     answer = predict_slices(engine, mr, inside, plane="axial")
     assert sum(shape[0] for shape in engine.seen) == 2
-    np.testing.assert_array_equal(answer[..., 3:5], 0.25)
+    np.testing.assert_array_equal(answer[..., 3:5], 0.25)  # all of it is near the body
     np.testing.assert_array_equal(np.delete(answer, [3, 4], axis=2), AIR)
+
+
+def test_a_slice_is_shown_with_background_round_its_body_and_no_more_of_what_lies_far_from_it(fake_engine):
+    mr, inside = np.full((120, 90, 2), 0.5, np.float32), np.zeros((120, 90, 2))
+    inside[70:90, 0:20] = 1
+    engine = fake_engine(lambda inputs: inputs)
+    answer = predict_slices(engine, mr, inside, plane="axial")
+    assert engine.seen == [(2, 1, 64, 64)]
+    near = np.zeros(mr.shape, bool)
+    near[48:112, :48] = True  # 16 voxels or more on every side, on a grid of 16; before the first column lies nothing
+    np.testing.assert_array_equal(answer, np.where(near, 0.5, AIR))
+
+
+def test_how_much_background_a_volume_has_makes_no_difference(fake_engine):
+    def blurred(inputs):
+        return (inputs + np.roll(inputs, 1, 2) + np.roll(inputs, -1, 3)) / 3
+
+    mr = np.random.default_rng(1).random((30, 40, 3), dtype=np.float32)
+    wide, inside = (np.pad(image, ((32, 7), (16, 50), (0, 0))) for image in (mr, np.ones_like(mr)))
+    alone = predict_slices(fake_engine(blurred), mr, np.ones_like(mr), plane="axial")
+    among = predict_slices(fake_engine(blurred), wide, inside, plane="axial")
+    np.testing.assert_array_equal(among[32:62, 16:56], alone)
 
 
 def test_a_slab_holds_the_neighbours_and_background_beyond_the_ends(fake_engine):
@@ -53,7 +76,7 @@ def test_a_slab_holds_the_neighbours_and_background_beyond_the_ends(fake_engine)
     slabs = []
 
     def middle(inputs):
-        slabs.extend(inputs[:, :, 0, 0].tolist())
+        slabs.extend(inputs[:, :, 16, 16].tolist())
         return inputs[:, 1:2]
 
     answer = predict_slices(fake_engine(middle), mr, np.ones_like(mr), plane="axial", context_slices=3)

@@ -88,6 +88,16 @@ class StoredCase:
         """(i, j, k) uint8 body mask, 0 outside and 1 inside."""
         return self._array("mask")
 
+    def slice_axis(self) -> int:
+        """The axis that the case is one voxel thick along; DataSetError where it is a volume."""
+        if 1 not in self.info.shape:
+            raise DataSetError(
+                f"case {self.info.case} is a volume",
+                got=str(self.info.shape),
+                expected="a slice (scripts/pack_store.py makes them)",
+            )
+        return self.info.shape.index(1)
+
     def _array(self, name: str) -> NDArray[Any]:
         path = self.folder / f"{name}.npy"
         try:

@@ -14,6 +14,7 @@ from numpy.typing import NDArray
 from mr2ct.errors import InputError
 from mr2ct.geometry import PLANE_AXIS
 from mr2ct.inference.engine import Engine
+from mr2ct.inference.slice_frame import SliceFrame
 
 ALL_PLANES = "all"
 AIR = -1.0
@@ -78,7 +79,8 @@ def predict_slices(
 
     Parameters
     ----------
-    mr : (i, j, k) network units. inside : (i, j, k); a slice where it is all zero is not run and becomes air.
+    mr : (i, j, k) network units. inside : (i, j, k); a slice where it is all zero is not run and becomes air, and so
+        does what lies far from it in the others (`SliceFrame`).
     context_slices : odd; the network sees that many neighbouring slices as channels, background beyond the ends.
     on_progress : called with the share that is done, in (0, 1].
 
@@ -92,13 +94,15 @@ def predict_slices(
     (170, 240, 260)
     """
     axis = PLANE_AXIS[plane]
-    slices = np.moveaxis(mr, axis, 0)
+    slices, wanted = np.moveaxis(mr, axis, 0), np.moveaxis(inside, axis, 0)
     answer = np.full(mr.shape, AIR, dtype=np.float32)
     stacked = np.moveaxis(answer, axis, 0)
-    occupied = np.flatnonzero(np.any(np.moveaxis(inside, axis, 0), axis=(1, 2)))
+    occupied, frame = np.flatnonzero(np.any(wanted, axis=(1, 2))), SliceFrame.around(wanted)
     for start in range(0, len(occupied), engine.batch_size):
         batch = occupied[start : start + engine.batch_size]
-        stacked[batch] = engine(_slabs(slices, batch, context_slices))[:, 0]
+        answers = engine(frame.of(_slabs(slices, batch, context_slices)))[:, 0]
+        for index, sheet in zip(batch, answers, strict=True):
+            frame.put(sheet, stacked[index])
         if on_progress is not None:
             on_progress((start + len(batch)) / len(occupied))
     return answer
