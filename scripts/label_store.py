@@ -40,6 +40,7 @@ from mr2ct.datasets.store import CaseStore, StoredCase, create_store, write_case
 from mr2ct.errors import DataSetError, Mr2ctError
 from mr2ct.hounsfield import AIR_HU
 from mr2ct.inference import Translator
+from mr2ct.inference.slice_frame import framed_answer
 from mr2ct.io.atomic import atomic_folder
 
 SIZES = (0.9, 1.1)
@@ -222,7 +223,7 @@ def views_of(model: Translator, mr: Image, *, left_right: bool) -> list[Image]:
     """HU of a slice as it is, mirrored along its first axis where that runs left to right, and at other sizes."""
 
     def answer(image: Image) -> Image:
-        hu = model.description.hu_scaling.to_hu(model.engine(np.ascontiguousarray(image)[None, None])[0, 0])
+        hu = model.description.hu_scaling.to_hu(framed_answer(model.engine, image))
         return np.clip(hu, *model.description.hu_range)
 
     found = [answer(mr)]

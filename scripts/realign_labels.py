@@ -26,7 +26,7 @@ from mr2ct.datasets.splits import Split, read_split, write_split
 from mr2ct.datasets.store import CaseStore, StoredCase, create_store, write_case
 from mr2ct.errors import Mr2ctError
 from mr2ct.inference import Translator
-from mr2ct.inference.slice_frame import SliceFrame
+from mr2ct.inference.slice_frame import framed_answer
 from mr2ct.io.atomic import atomic_folder
 
 REALIGNED = "realigned_onto"
@@ -76,10 +76,8 @@ def both_views(model: Translator, mr: NDArray[Any], *, mirrored_too: bool) -> li
     """HU of a slice as it is and, where wanted, mirrored along its first axis."""
 
     def answer(image: NDArray[Any]) -> NDArray[np.float64]:
-        frame = SliceFrame.around(np.ones((1, *image.shape)))
-        units = np.empty(image.shape, np.float32)
-        frame.put(model.engine(frame.of(image[None, None]))[0, 0], units)
-        return np.clip(model.description.hu_scaling.to_hu(units), *model.description.hu_range)
+        hu = model.description.hu_scaling.to_hu(framed_answer(model.engine, image))
+        return np.clip(hu, *model.description.hu_range)
 
     return [answer(mr), answer(mr[::-1])[::-1]] if mirrored_too else [answer(mr)]
 

@@ -8,10 +8,13 @@ tissue at the very edge of what it sees is poor, for no crop of training ended t
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 from numpy.typing import NDArray
+
+if TYPE_CHECKING:
+    from mr2ct.inference.engine import Engine
 
 MARGIN_VOXELS = 16
 """The least background round the body; 8 give less, 32 and 64 hardly more."""
@@ -74,3 +77,17 @@ class SliceFrame:
             there.append(slice(low, high))
             here.append(slice(low - start, high - start))
         return there, here
+
+
+def framed_answer(engine: Engine, mr: NDArray[Any]) -> NDArray[np.float32]:
+    """The network's answer to one slice, (rows, columns) in network units, all of which may be body.
+
+    Example
+    -------
+    >>> framed_answer(lambda shown: shown + 1, np.zeros((20, 30))).shape  # type: ignore[arg-type]
+    (20, 30)
+    """
+    frame = SliceFrame.around(np.ones((1, *mr.shape)))
+    answer = np.empty(mr.shape, np.float32)
+    frame.put(engine(frame.of(mr[None, None]))[0, 0], answer)
+    return answer
