@@ -25,11 +25,13 @@ class Guess(nn.Module):
         super().__init__()
         self.gain, self.offset = gain, offset
         self.seen: list[torch.Size] = []
+        self.shown = torch.empty(0)
 
     def forward(self, mr):
         assert not self.training
         assert torch.is_inference_mode_enabled()
         self.seen.append(mr.shape)
+        self.shown = mr
         middle = mr.shape[1] // 2
         return self.gain * mr[:, middle : middle + 1] + self.offset
 
@@ -62,8 +64,10 @@ def test_single_slices_are_scored_in_their_plane(heads):
     network = Guess()
     check = validation(axial)
     assert check(network).keys() == {"mae_hu", "mae_hu_axial", "bone_gradient_energy_percent"}
-    # whole slices on a grid of few sizes
-    assert set(network.seen) == {torch.Size([1, 1, 64, 64])}
+    # whole slices of 40 x 44 with background round them, on a grid of few sizes
+    assert set(network.seen) == {torch.Size([1, 1, 96, 96])}
+    shown, mr = network.shown[0, 0].numpy(), check.slices[-1].mr
+    np.testing.assert_array_equal(shown, np.pad(mr, ((16, 40), (16, 36))))
     assert [scored.mr.shape for scored in check.slices] == [(40, 44), (40, 44)]
     assert [scored.name for scored in check.slices] == ["p5-axial", "p6-axial"]
 
@@ -72,7 +76,7 @@ def test_a_slab_shows_its_middle_slice(heads):
     volume = [case for case in heads if case.info.case == "p1"]
     check, network = validation(volume, context_slices=3, planes=("coronal",)), Guess()
     check(network)
-    assert set(network.seen) == {torch.Size([1, 3, 64, 64])}
+    assert set(network.seen) == {torch.Size([1, 3, 96, 96])}
     np.testing.assert_array_equal(check.slices[0].mr, volume[0].mr()[:, 22, :].astype(np.float32))
 
 
