@@ -19,7 +19,7 @@ def test_the_identity_gives_the_volume_back(fake_engine, plane):
     mr = np.random.default_rng(1).random((5, 6, 7), dtype=np.float32)
     engine = fake_engine(lambda inputs: inputs)
     np.testing.assert_array_equal(predict_slices(engine, mr, np.ones_like(mr), plane=plane), mr)
-    assert {shape[2:] for shape in engine.seen} == {(48, 48)}
+    assert {shape[2:] for shape in engine.seen} == {(24, 24)}
     assert sum(shape[0] for shape in engine.seen) == mr.shape[PLANE_AXIS[plane]]
 
 
@@ -36,7 +36,7 @@ def test_slices_have_the_orientation_they_had_in_training(fake_engine, plane):
     predict_slices(fake_engine(remember), mr, np.ones_like(mr), plane=plane)
     expected = np.moveaxis(mr, PLANE_AXIS[plane], 0)
     rows, columns = expected.shape[1:]
-    np.testing.assert_array_equal(np.array(seen)[:, 16 : 16 + rows, 16 : 16 + columns], expected)
+    np.testing.assert_array_equal(np.array(seen)[:, 8 : 8 + rows, 8 : 8 + columns], expected)
 
 
 def test_slices_without_body_are_not_run_and_become_air(fake_engine):
@@ -54,9 +54,9 @@ def test_a_slice_is_shown_with_background_round_its_body_and_no_more_of_what_lie
     inside[70:90, 0:20] = 1
     engine = fake_engine(lambda inputs: inputs)
     answer = predict_slices(engine, mr, inside, plane="axial")
-    assert engine.seen == [(2, 1, 64, 64)]
+    assert engine.seen == [(2, 1, 48, 40)]
     near = np.zeros(mr.shape, bool)
-    near[48:112, :48] = True  # 16 voxels or more on every side, on a grid of 16; before the first column lies nothing
+    near[56:104, :32] = True  # 8 voxels or more on every side, on a grid of 8; before the first column lies nothing
     np.testing.assert_array_equal(answer, np.where(near, 0.5, AIR))
 
 
@@ -76,7 +76,7 @@ def test_a_slab_holds_the_neighbours_and_background_beyond_the_ends(fake_engine)
     slabs = []
 
     def middle(inputs):
-        slabs.extend(inputs[:, :, 16, 16].tolist())
+        slabs.extend(inputs[:, :, 8, 8].tolist())
         return inputs[:, 1:2]
 
     answer = predict_slices(fake_engine(middle), mr, np.ones_like(mr), plane="axial", context_slices=3)

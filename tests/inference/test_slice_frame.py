@@ -6,7 +6,7 @@ import numpy as np
 from hypothesis import given
 from hypothesis import strategies as st
 
-from mr2ct.inference.slice_frame import GRID_VOXELS, MARGIN_VOXELS, SliceFrame
+from mr2ct.inference.slice_frame import GRID_VOXELS, MARGIN_VOXELS, VOLUME_MARGIN_VOXELS, SliceFrame
 
 SIZES = st.tuples(st.integers(1, 3), st.integers(1, 90), st.integers(1, 90))
 
@@ -18,11 +18,12 @@ def test_a_frame_holds_the_body_and_background_on_all_sides_and_begins_on_the_gr
     for row, column in zip(body[0], body[1], strict=True):
         inside[-1, row, column] = 1
     frame = SliceFrame.around(inside)
+    margin, grid = (MARGIN_VOXELS, GRID_VOXELS) if shape[0] == 1 else (VOLUME_MARGIN_VOXELS, GRID_VOXELS // 2)
     for (first, last), start, stop in zip(body, frame.start, frame.stop, strict=True):
-        assert MARGIN_VOXELS <= first - start < MARGIN_VOXELS + GRID_VOXELS
-        assert MARGIN_VOXELS <= stop - 1 - last < MARGIN_VOXELS + GRID_VOXELS
-        assert start % GRID_VOXELS == 0
-        assert stop % GRID_VOXELS == 0
+        assert margin <= first - start < margin + grid
+        assert margin <= stop - 1 - last < margin + grid
+        assert start % grid == 0
+        assert stop % grid == 0
 
 
 @given(shape=SIZES, seed=st.integers(0, 2**16), keep=st.floats(0, 0.2))
