@@ -25,7 +25,7 @@ from mr2ct.datasets.store import CaseStore
 from mr2ct.geometry import PLANE_AXIS
 from mr2ct.hounsfield import BONE_ABOVE_HU
 from mr2ct.inference import Translator
-from mr2ct.inference.slice_frame import framed_answer
+from mr2ct.inference.slice_frame import slice_hu
 
 HEIGHTS = (0.0, 0.3, 0.6, 0.75, 0.85, 0.92, 0.96)
 FEWEST_VOXELS = 300
@@ -53,7 +53,7 @@ def errors(translator: Translator, slices: list[Slice], *, height: float, uprigh
         mr, ct, mask = moved(whole, height=height, upright=upright, lowest_hu=lowest)
         if mask.sum() < FEWEST_VOXELS:
             continue
-        apart = translator.description.hu_scaling.to_hu(framed_answer(translator.engine, mr)) - ct
+        apart = slice_hu(translator, mr) - ct
         bone = mask & (ct > BONE_ABOVE_HU)
         in_bone = apart[bone] if bone.any() else np.array([np.nan])
         rows.append((np.abs(apart[mask]).mean(), np.abs(in_bone).mean(), in_bone.mean()))

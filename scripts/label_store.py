@@ -40,7 +40,7 @@ from mr2ct.datasets.store import CaseStore, StoredCase, create_store, write_case
 from mr2ct.errors import DataSetError, Mr2ctError
 from mr2ct.hounsfield import AIR_HU
 from mr2ct.inference import Translator
-from mr2ct.inference.slice_frame import framed_answer
+from mr2ct.inference.slice_frame import slice_hu
 from mr2ct.io.atomic import atomic_folder
 
 SIZES = (0.9, 1.1)
@@ -221,16 +221,11 @@ def agreed_ct(case: StoredCase, models: Sequence[Translator], atlases: Atlases |
 
 def views_of(model: Translator, mr: Image, *, left_right: bool) -> list[Image]:
     """HU of a slice as it is, mirrored along its first axis where that runs left to right, and at other sizes."""
-
-    def answer(image: Image) -> Image:
-        hu = model.description.hu_scaling.to_hu(framed_answer(model.engine, image))
-        return np.clip(hu, *model.description.hu_range)
-
-    found = [answer(mr)]
+    found = [slice_hu(model, mr)]
     if left_right:
-        found.append(answer(mr[::-1])[::-1])
+        found.append(slice_hu(model, mr[::-1])[::-1])
     for size in SIZES:
-        resized = answer(zoom(mr, size, order=3, mode="nearest").clip(min=0))
+        resized = slice_hu(model, zoom(mr, size, order=3, mode="nearest").clip(min=0))
         found.append(zoom(resized, np.array(mr.shape) / resized.shape, order=1, mode="nearest"))
     return found
 

@@ -26,7 +26,7 @@ from mr2ct.datasets.splits import Split, read_split, write_split
 from mr2ct.datasets.store import CaseStore, StoredCase, create_store, write_case
 from mr2ct.errors import Mr2ctError
 from mr2ct.inference import Translator
-from mr2ct.inference.slice_frame import framed_answer
+from mr2ct.inference.slice_frame import slice_hu
 from mr2ct.io.atomic import atomic_folder
 
 REALIGNED = "realigned_onto"
@@ -74,12 +74,8 @@ def realigned(case: StoredCase, models: Sequence[Translator]) -> NDArray[np.floa
 
 def both_views(model: Translator, mr: NDArray[Any], *, mirrored_too: bool) -> list[NDArray[np.float64]]:
     """HU of a slice as it is and, where wanted, mirrored along its first axis."""
-
-    def answer(image: NDArray[Any]) -> NDArray[np.float64]:
-        hu = model.description.hu_scaling.to_hu(framed_answer(model.engine, image))
-        return np.clip(hu, *model.description.hu_range)
-
-    return [answer(mr), answer(mr[::-1])[::-1]] if mirrored_too else [answer(mr)]
+    plain = slice_hu(model, mr)
+    return [plain, slice_hu(model, mr[::-1])[::-1]] if mirrored_too else [plain]
 
 
 def _parser() -> argparse.ArgumentParser:

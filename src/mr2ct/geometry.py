@@ -26,6 +26,10 @@ A slice is the volume with that axis taken away, the other two in their order: a
 sagittal (j, k). Networks see slices in this orientation in training and in inference alike.
 """
 
+SLICE_MARGIN_VOXELS = 16
+"""The least background round a single slice that a network is shown, in validation as in conversion: 8 give less, 32
+and 64 hardly more (`benchmarks/slice_frame.py`)."""
+
 
 @dataclass(frozen=True, eq=False)
 class Geometry:

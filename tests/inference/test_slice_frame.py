@@ -6,7 +6,8 @@ import numpy as np
 from hypothesis import given
 from hypothesis import strategies as st
 
-from mr2ct.inference.slice_frame import GRID_VOXELS, MARGIN_VOXELS, VOLUME_MARGIN_VOXELS, SliceFrame
+from mr2ct.geometry import SLICE_MARGIN_VOXELS
+from mr2ct.inference.slice_frame import GRID_VOXELS, VOLUME_MARGIN_VOXELS, SliceFrame
 
 SIZES = st.tuples(st.integers(1, 3), st.integers(1, 90), st.integers(1, 90))
 
@@ -18,7 +19,7 @@ def test_a_frame_holds_the_body_and_background_on_all_sides_and_begins_on_the_gr
     for row, column in zip(body[0], body[1], strict=True):
         inside[-1, row, column] = 1
     frame = SliceFrame.around(inside)
-    margin, grid = (MARGIN_VOXELS, GRID_VOXELS) if shape[0] == 1 else (VOLUME_MARGIN_VOXELS, GRID_VOXELS // 2)
+    margin, grid = (SLICE_MARGIN_VOXELS, GRID_VOXELS) if shape[0] == 1 else (VOLUME_MARGIN_VOXELS, GRID_VOXELS // 2)
     for (first, last), start, stop in zip(body, frame.start, frame.stop, strict=True):
         assert margin <= first - start < margin + grid
         assert margin <= stop - 1 - last < margin + grid

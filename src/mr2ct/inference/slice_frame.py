@@ -13,11 +13,10 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 from numpy.typing import NDArray
 
-if TYPE_CHECKING:
-    from mr2ct.inference.engine import Engine
+from mr2ct.geometry import SLICE_MARGIN_VOXELS
 
-MARGIN_VOXELS = 16
-"""The least background round the body in a single slice; 8 give less, 32 and 64 hardly more."""
+if TYPE_CHECKING:
+    from mr2ct.inference.translator import Translator
 
 VOLUME_MARGIN_VOXELS = 8
 """In a volume, round what is inside: that holds a rim of background already, and 16 take a seventh more time."""
@@ -52,7 +51,7 @@ class SliceFrame:
     def around(cls, inside: NDArray[Any]) -> SliceFrame:
         """The frame of all slices of a volume, (slices, rows, columns) and nonzero in the body; of nothing, nothing."""
         single = len(inside) == 1
-        margin, grid = (MARGIN_VOXELS, GRID_VOXELS) if single else (VOLUME_MARGIN_VOXELS, GRID_VOXELS // 2)
+        margin, grid = (SLICE_MARGIN_VOXELS, GRID_VOXELS) if single else (VOLUME_MARGIN_VOXELS, GRID_VOXELS // 2)
         start, stop = [], []
         for axis in (1, 2):
             taken = np.flatnonzero(np.any(inside, axis=(0, 3 - axis)))
@@ -85,15 +84,15 @@ class SliceFrame:
         return there, here
 
 
-def framed_answer(engine: Engine, mr: NDArray[Any]) -> NDArray[np.float32]:
-    """The network's answer to one slice, (rows, columns) in network units, all of which may be body.
+def slice_hu(model: Translator, mr: NDArray[Any]) -> NDArray[np.float64]:
+    """A 2-D model's sCT of one slice all of which may be body: (rows, columns) network units in, HU of its range out.
 
     Example
     -------
-    >>> framed_answer(lambda shown: shown + 1, np.zeros((20, 30))).shape  # type: ignore[arg-type]
-    (20, 30)
+    >>> slice_hu(translator, mr_slice).shape == mr_slice.shape  # doctest: +SKIP
+    True
     """
     frame = SliceFrame.around(np.ones((1, *mr.shape)))
-    answer = np.empty(mr.shape, np.float32)
-    frame.put(engine(frame.of(mr[None, None]))[0, 0], answer)
-    return answer
+    units = np.empty(mr.shape, np.float32)
+    frame.put(model.engine(frame.of(mr[None, None]))[0, 0], units)
+    return np.clip(model.description.hu_scaling.to_hu(units), *model.description.hu_range)

@@ -14,12 +14,10 @@ from torch import Tensor, nn
 from mr2ct.datasets.sampling import BoxPlan, planes_of, read_box
 from mr2ct.datasets.store import StoredCase
 from mr2ct.errors import DataSetError
-from mr2ct.geometry import PLANE_AXIS
+from mr2ct.geometry import PLANE_AXIS, SLICE_MARGIN_VOXELS
 from mr2ct.hounsfield import BONE_ABOVE_HU, HIGHEST_HU, LOWEST_HU, HuScaling
 
-# as in conversion, background lies round a slice (mr2ct.inference.slice_frame) ...
-_MARGIN = 16
-# ... up to a multiple of this: kernels are compiled anew for every size they meet
+# background round a slice goes on to a multiple of this: kernels are compiled anew for every size they meet
 _SIZE_STEP = 32
 
 Window = Callable[[nn.Module, Tensor], Tensor]
@@ -120,12 +118,13 @@ class Validation:
     def _score_slice(self, network: nn.Module, case: StoredCase, plane: str) -> ScoredSlice:
         axis, context = PLANE_AXIS[plane], self.plan.context_slices or 1
         middle = case.info.shape[axis] // 2
-        start, size = [-_MARGIN] * 3, [-(-(n + 2 * _MARGIN) // _SIZE_STEP) * _SIZE_STEP for n in case.info.shape]
+        margin = SLICE_MARGIN_VOXELS
+        start, size = [-margin] * 3, [-(-(n + 2 * margin) // _SIZE_STEP) * _SIZE_STEP for n in case.info.shape]
         start[axis], size[axis] = middle - context // 2, context
         slab = np.moveaxis(read_box(case.mr(), start, size, outside=0), axis, 0)
         sct = network(torch.from_numpy(np.ascontiguousarray(slab))[None].to(self.device))
         at = tuple(middle if other == axis else slice(None) for other in range(3))
-        shown = tuple(slice(_MARGIN, _MARGIN + n) for other, n in enumerate(case.info.shape) if other != axis)
+        shown = tuple(slice(margin, margin + n) for other, n in enumerate(case.info.shape) if other != axis)
         sct_hu = self.scaling.to_hu(sct[0, 0].float().cpu().numpy())[shown]
         return self._scored(case, sct_hu, slab[context // 2][shown], at)
 
