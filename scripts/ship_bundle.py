@@ -22,6 +22,7 @@ import shutil
 import tempfile
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -50,6 +51,9 @@ SHIPPED = ROOT / "src/mr2ct/bundles/shipped"
 WORDS = ROOT / "scripts/cards"
 PROTOCOLS = ("synthrad2025", "synthrad2023")
 CURVES = "metrics.csv"
+MAKER = ".made_by"
+SCT_KEYS = {"weights_sha256", "network", "preprocessing", "hu_range", "planes", "context_slices", "bone_levels"}
+"""What a model's sCTs depend on."""
 
 
 def main(words: Sequence[str] | None = None) -> None:
@@ -57,6 +61,8 @@ def main(words: Sequence[str] | None = None) -> None:
     split = read_split(arguments.split)
     with work_folder(arguments.keep) as work:
         bundle = halved(load_bundle(arguments.run / "bundle"), work / "bundle")
+        known = with_kept_keys(bundle.description, arguments.into / bundle.description.name)
+        bundle = replace(bundle, description=known)
         convert(bundle, arguments.data, getattr(split, arguments.side), work / "sct")
         evaluations = score(bundle, arguments.data, getattr(split, arguments.side), work / "sct", jobs=arguments.jobs)
         said = words_of(bundle.description.name, arguments.words)
@@ -84,20 +90,24 @@ def work_folder(kept: Path | None) -> Iterator[Path]:
 
 
 def halved(bundle: Bundle, folder: Path) -> Bundle:
-    """The bundle in half precision, in `folder`; sCTs of other weights that lie beside it are taken away."""
+    """The bundle in half precision, in `folder`."""
     state = load_network(bundle).state_dict()
     halves = {name: tensor.half() if tensor.is_floating_point() else tensor for name, tensor in state.items()}
-    before = read_description(folder).weights_sha256 if folder.is_dir() else ""
     shutil.rmtree(folder, ignore_errors=True)
-    written = write_bundle(folder, state=halves, description=bundle.description, card=bundle.card)
-    if written.description.weights_sha256 != before:
-        shutil.rmtree(folder.parent / "sct", ignore_errors=True)
-    return written
+    return write_bundle(folder, state=halves, description=bundle.description, card=bundle.card)
 
 
 def convert(bundle: Bundle, data: Path, patients: Sequence[str], out: Path) -> None:
-    """Write `out`/<case>/mr_sct.nii.gz of every case of `patients`, as `mr2ct convert` does; done ones stay."""
+    """Write `out`/<case>/mr_sct.nii.gz of every case of `patients`, as `mr2ct convert` does.
+
+    Done ones stay, if this model and this code made them.
+    """
     translator = Translator.from_bundle(bundle)
+    maker = bundle.description.model_dump_json(include=SCT_KEYS) + this_step().sources_sha256
+    if not (out / MAKER).is_file() or (out / MAKER).read_text(encoding="utf-8") != maker:
+        shutil.rmtree(out, ignore_errors=True)
+        out.mkdir(parents=True)
+        (out / MAKER).write_text(maker, encoding="utf-8")
     for case in find_synthrad(data):
         path = out / case.case / "mr_sct.nii.gz"
         if case.patient in patients and not path.exists():
@@ -181,7 +191,7 @@ def ship(
 ) -> Path:
     """Write the bundle with card and pictures, whole or not at all, in place of the one of that name."""
     target = arguments.into / described.name
-    described = with_kept_keys(described, target)
+    described = with_all_steps(described, target)
     runs = [run / CURVES for run in (*arguments.after, arguments.run) if (run / CURVES).is_file()]
     keeps_curve = not runs and (target / TRAINING_FILE).is_file()
     card = fill_card(
@@ -215,8 +225,8 @@ def load_network_halves(bundle: Bundle) -> dict[str, torch.Tensor]:
 def with_kept_keys(description: BundleDescription, shipped: Path) -> BundleDescription:
     """With what the bundle that it replaces knows and a copy of it has lost.
 
-    Where the weights are the same, its `calibration` and the commands that made it; its `bone_levels`; and the
-    `input_reference` of that one or of a neighbour, where both prepare an MR in the same way.
+    Where the weights are the same, its `calibration`; its `bone_levels`; and the `input_reference` of that one or of a
+    neighbour, where both prepare an MR in the same way.
 
     New weights on the same data need no new ones; `scripts/learn_input_reference.py` and `learn_bone_levels.py` do so.
     """
@@ -224,7 +234,6 @@ def with_kept_keys(description: BundleDescription, shipped: Path) -> BundleDescr
     old = read_description(shipped) if (shipped / DESCRIPTION_FILE).is_file() else None
     if old is not None and old.weights_sha256 == description.weights_sha256:
         kept["calibration"] = old.calibration
-        kept["provenance"] = _with_all_steps(description.provenance, old.provenance)
     else:
         print("other weights than before: calibrate anew with scripts/calibrate.py")
     if description.bone_levels is None and old is not None:
@@ -234,10 +243,14 @@ def with_kept_keys(description: BundleDescription, shipped: Path) -> BundleDescr
     return description.model_copy(update=kept)
 
 
-def _with_all_steps(provenance: Provenance | None, before: Provenance | None) -> Provenance | None:
-    if provenance is None or before is None or len(before.training) <= len(provenance.training):
-        return provenance
-    return provenance.model_copy(update={"training": before.training})
+def with_all_steps(description: BundleDescription, shipped: Path) -> BundleDescription:
+    """With the commands that made the same weights, where the bundle that it replaces knows more of them."""
+    old = read_description(shipped) if (shipped / DESCRIPTION_FILE).is_file() else None
+    now, before = description.provenance, old.provenance if old else None
+    if old is None or now is None or before is None or old.weights_sha256 != description.weights_sha256:
+        return description
+    longer = max(now.training, before.training, key=len)
+    return description.model_copy(update={"provenance": now.model_copy(update={"training": longer})})
 
 
 def _reference_for(description: BundleDescription, shipped: Path) -> dict[str, Any] | None:

@@ -17,6 +17,7 @@ from mr2ct.bundles.bundle import read_description
 from mr2ct.bundles.provenance import Step, record_step
 from mr2ct.bundles.zoo import SHIPPED_FOLDER
 from mr2ct.datasets.splits import Split, write_split
+from mr2ct.inference import Translator
 from mr2ct.models import build_network
 
 ROOT = Path(__file__).parents[2]
@@ -125,6 +126,25 @@ def test_weights_scored_anew_without_their_run_keep_curve_and_commands(
     assert "training.png" in load_bundle(after.parent).card
     steps = [load_bundle(picture.parent).description.provenance.training for picture in (before, after)]
     assert steps[0] == steps[1] != ()
+
+
+def test_what_is_scored_is_what_users_get(data: Path, run: Path, tmp_path: Path, script: Script, monkeypatch):
+    """Bone is lifted in the scored sCTs as in those of the shipped model, and older sCTs are not taken for them."""
+    ship_bundle, seen = script("ship_bundle"), []
+    known = ["--data", data, "--split", data.parent / "split.json", "--into", tmp_path, "--keep", tmp_path / "keep"]
+    words = [str(word) for word in (run, *known)]
+    ship_bundle.main(words)
+    first = {path: path.stat().st_mtime_ns for path in (tmp_path / "keep" / "sct").rglob("*.nii.gz")}
+    ship_bundle.main(words)
+    assert {path: path.stat().st_mtime_ns for path in first} == first
+    described = tmp_path / "tiny" / "bundle.json"
+    described.write_text(
+        read_description(tmp_path / "tiny").model_copy(update={"bone_levels": (0.3, 0.4)}).model_dump_json()
+    )
+    monkeypatch.setattr(Translator, "bone_level", lambda self, *given: seen.append(self.description.bone_levels))
+    ship_bundle.main(words)
+    assert seen == [(0.3, 0.4)] * 2
+    assert all(path.stat().st_mtime_ns > before for path, before in first.items())
 
 
 def test_the_same_weights_keep_their_calibration_and_others_do_not(shipment: Path, script: Script):
