@@ -36,7 +36,7 @@ def test_an_empty_mask_is_an_error():
 def test_the_edge_is_soft_and_in_millimetres():
     mask = np.zeros((1, 1, 12), np.uint8)
     mask[..., 0] = 1
-    weight = body_weight(mask, (1, 1, 0.5), kept_mm=2, faded_mm=4)[0, 0]
+    weight = body_weight(mask, (1, 1, 0.5), edge=(2, 4))[0, 0]
     np.testing.assert_allclose(weight, [1, 1, 1, 1, 1, 0.75, 0.5, 0.25, 0, 0, 0, 0])
 
 

@@ -7,6 +7,7 @@ import json
 import numpy as np
 import pytest
 import torch
+from scipy import ndimage
 
 from mr2ct.bundles import write_bundle
 from mr2ct.errors import BundleError, GeometryError, InputError, Mr2ctError
@@ -79,6 +80,18 @@ def test_a_single_slice_is_converted_in_its_plane(linear_network, describe, make
     others = {"axial", "coronal", "sagittal"} - set(translation.planes)
     with pytest.raises(InputError, match="cannot convert in this plane"):
         Translator(linear_network(), describe(), device="cpu").translate(mr, planes=others.pop())
+
+
+def test_the_network_is_trusted_further_out_in_a_single_slice(linear_network, describe, make_mr):
+    translator, given = Translator(linear_network(), describe(steps=SAME_GRID), device="cpu"), {}
+    head = make_mr((70, 68, 66), np.eye(4))
+    middle = Volume(head.voxels[:, :, 33:34], Geometry((70, 68, 1), np.eye(4)), Quantity.MR)
+    for name, mr in (("volume", head), ("slice", middle)):
+        body = translator.prepare(mr)
+        outside_mm = ndimage.distance_transform_edt(~body.outline)
+        given[name] = [body.weight[np.abs(outside_mm - mm) < 0.5] for mm in (8, 17)]
+    assert [near.min() for near, _ in given.values()] == [1, 1]
+    assert [far.max() for _, far in given.values()] == [0, 1]
 
 
 def test_a_tiny_trained_family_member_runs_in_all_planes_and_twice_alike(describe, make_mr):

@@ -13,13 +13,17 @@ from numpy.typing import NDArray
 
 from mr2ct.errors import InputError
 
-KEPT_MM = 4.0
-FADED_MM = 7.0
+Edge = tuple[float, float]
+"""How far from the mask, in mm, the network keeps the word, and where air begins; between them it fades."""
+
+ROUND_MASK: Edge = (4.0, 7.0)
 """Around a mask that the user gave."""
 
-KEPT_ROUND_FOUND_MM = 10.0
-FADED_ROUND_FOUND_MM = 13.0
+ROUND_FOUND: Edge = (10.0, 13.0)
 """Around an outline that was found in the MR."""
+
+ROUND_FOUND_IN_SLICE: Edge = (20.0, 24.0)
+"""The same in a single slice, where it costs nothing: `benchmarks/outline_margin.py`."""
 
 Box = tuple[slice, slice, slice]
 
@@ -50,19 +54,18 @@ def bounding_box(mask: NDArray[Any], spacing_mm: tuple[float, float, float], *, 
 
 
 def body_weight(
-    mask: NDArray[Any], spacing_mm: tuple[float, float, float], *, kept_mm: float = KEPT_MM, faded_mm: float = FADED_MM
+    mask: NDArray[Any], spacing_mm: tuple[float, float, float], *, edge: Edge = ROUND_MASK
 ) -> NDArray[np.float32]:
-    """How much of the network's answer each voxel keeps, (i, j, k) in [0, 1].
-
-    1 inside the mask and up to `kept_mm` from it, 0 from `faded_mm` on, linear in the distance between.
+    """How much of the network's answer each voxel keeps, (i, j, k) in [0, 1]: linear in the distance between an edge.
 
     Example
     -------
-    >>> body_weight(np.array([[[1, 0, 0, 0]]]), (1.0, 1.0, 1.0), kept_mm=1, faded_mm=3).ravel().tolist()
+    >>> body_weight(np.array([[[1, 0, 0, 0]]]), (1.0, 1.0, 1.0), edge=(1, 3)).ravel().tolist()
     [1.0, 1.0, 0.5, 0.0]
     """
     from scipy import ndimage
 
+    kept_mm, faded_mm = edge
     distance_mm = ndimage.distance_transform_edt(mask == 0, sampling=spacing_mm).astype(np.float32)
     return np.asarray(np.clip((faded_mm - distance_mm) / np.float32(faded_mm - kept_mm), 0, 1))
 

@@ -18,10 +18,9 @@ from mr2ct.errors import BundleError, InputError
 from mr2ct.geometry import Geometry, voxel_to_world
 from mr2ct.hounsfield import AIR_HU
 from mr2ct.inference.body_region import (
-    FADED_MM,
-    FADED_ROUND_FOUND_MM,
-    KEPT_MM,
-    KEPT_ROUND_FOUND_MM,
+    ROUND_FOUND,
+    ROUND_FOUND_IN_SLICE,
+    ROUND_MASK,
     Box,
     air_outside,
     body_weight,
@@ -43,7 +42,7 @@ if TYPE_CHECKING:
     import torch
 
 MARGIN_MM = 24.0
-"""Background that the network sees around the body: what a training slice shows, and more than the soft edge needs."""
+"""Background that the network sees round the body: what a training slice shows, and what the widest edge needs."""
 
 StageProgress = Callable[[str, float], None]
 """Called with the stage ("preprocessing", a plane or "patches", "finishing") and the share of it that is done."""
@@ -366,8 +365,8 @@ def _require_convertible(mr: Volume, mask: Volume | None, *, force: bool) -> Non
 def _cut_out(original: Geometry, prepared: Prepared, *, mask_was_given: bool) -> PreparedBody:
     spacing_mm = prepared.mr.geometry.spacing_mm
     box = bounding_box(prepared.mask.voxels, spacing_mm, margin_mm=MARGIN_MM)
-    kept_mm, faded_mm = (KEPT_MM, FADED_MM) if mask_was_given else (KEPT_ROUND_FOUND_MM, FADED_ROUND_FOUND_MM)
-    weight = body_weight(prepared.mask.voxels[box], spacing_mm, kept_mm=kept_mm, faded_mm=faded_mm)
+    found = ROUND_FOUND if prepared.mr.geometry.single_slice_axis is None else ROUND_FOUND_IN_SLICE
+    weight = body_weight(prepared.mask.voxels[box], spacing_mm, edge=ROUND_MASK if mask_was_given else found)
     return PreparedBody(prepared, prepared.mr.voxels[box], weight, box, original)
 
 
