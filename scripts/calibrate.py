@@ -27,7 +27,7 @@ import numpy as np
 from mr2ct import Quantity, read_volume
 from mr2ct.bundles import EnsembleBundle, find_bundle, find_model
 from mr2ct.bundles.bundle import CARD_FILE, DESCRIPTION_FILE
-from mr2ct.bundles.card import with_section
+from mr2ct.bundles.card import FAILURES_FILE, with_section
 from mr2ct.bundles.description import BundleDescription
 from mr2ct.bundles.ensemble import CALIBRATION_FILE, ENSEMBLE_FILE
 from mr2ct.bundles.ensemble_card import fill_ensemble_card
@@ -155,8 +155,14 @@ def finish(
     )
     card_path = subject.folder / CARD_FILE
     if subject.sct == MEAN:
-        card = fill_ensemble_card(subject.name, [member.description for member in members])
-        card = with_section(card, SCORE_TITLE, in_words(measured), before="Use")
+        found_again = find_model(subject.folder.resolve())
+        scored = found_again.scored if isinstance(found_again, EnsembleBundle) else None
+        pictured = (subject.folder / FAILURES_FILE).is_file()
+        card = fill_ensemble_card(
+            subject.name, [member.description for member in members], scored, pictured=pictured and scored is not None
+        )
+        if scored is None:
+            card = with_section(card, SCORE_TITLE, in_words(measured), before="Use")
         _write(subject.folder / CALIBRATION_FILE, json.dumps(record, indent=1, ensure_ascii=False) + "\n")
     else:
         card = card_path.read_text(encoding="utf-8")

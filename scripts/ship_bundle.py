@@ -24,25 +24,25 @@ from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import replace
 from pathlib import Path
-from typing import Any
+from typing import Any, Literal
 
 import torch
 import yaml
 
 from mr2ct import read_volume, write_volume
-from mr2ct.bundles import Bundle, BundleDescription, load_bundle, load_network, write_bundle
+from mr2ct.bundles import Bundle, BundleDescription, EnsembleBundle, load_bundle, load_network, write_bundle
 from mr2ct.bundles.bundle import DESCRIPTION_FILE, read_description
 from mr2ct.bundles.card import FAILURES_FILE, LIMITS, TRAINING_FILE, fill_card, with_section
 from mr2ct.bundles.evaluation_record import EvaluationRecord
 from mr2ct.bundles.provenance import Provenance, Step, read_steps, this_step, with_short_paths
 from mr2ct.datasets.cases import find_synthrad
-from mr2ct.datasets.splits import SIDES, read_split
+from mr2ct.datasets.splits import SIDES, Split, read_split
 from mr2ct.evaluation.failure_sheet import write_failure_sheet
 from mr2ct.evaluation.held_out_record import HeldOutSide, held_out_record, planes_of, worst_cases
 from mr2ct.evaluation.pairing import Sources, find_pairs, of_patients
 from mr2ct.evaluation.scoring import Evaluation, ScoringOptions, score_pairs
 from mr2ct.evaluation.training_curve import write_training_curve
-from mr2ct.inference import Translator
+from mr2ct.inference import load_model
 from mr2ct.io.atomic import atomic_folder
 from mr2ct.trust.uncertainty_card import CARD_TITLE, RELIABILITY_FILE, uncertainty_section
 
@@ -51,6 +51,7 @@ SHIPPED = ROOT / "src/mr2ct/bundles/shipped"
 WORDS = ROOT / "scripts/cards"
 PROTOCOLS = ("synthrad2025", "synthrad2023")
 CURVES = "metrics.csv"
+Side = Literal["test", "validation"]
 MAKER = ".made_by"
 SCT_KEYS = {"weights_sha256", "network", "preprocessing", "hu_range", "planes", "context_slices", "bone_levels"}
 """What a model's sCTs depend on."""
@@ -64,14 +65,10 @@ def main(words: Sequence[str] | None = None) -> None:
         known = with_kept_keys(bundle.description, arguments.into / bundle.description.name)
         bundle = replace(bundle, description=known)
         convert(bundle, arguments.data, getattr(split, arguments.side), work / "sct")
-        evaluations = score(bundle, arguments.data, getattr(split, arguments.side), work / "sct", jobs=arguments.jobs)
-        said = words_of(bundle.description.name, arguments.words)
-        sides = {side: len(getattr(split, side)) for side in SIDES} | {"seed": split.seed}
-        record = held_out_record(
-            evaluations, HeldOutSide(arguments.side, sides, said.get("caveat", "")), seed=arguments.seed
-        )
-        for name, value in plain_figures(record).items():
-            print(f"{name:32} {value:8.2f}")
+        name, patients = bundle.description.name, getattr(split, arguments.side)
+        evaluations = score(name, arguments.data, patients, work / "sct", jobs=arguments.jobs)
+        said = words_of(name, arguments.words)
+        record = record_of(evaluations, split, arguments.side, caveat=said.get("caveat", ""), seed=arguments.seed)
         if not arguments.dry_run:
             origin = provenance([*arguments.after, arguments.run], said)
             described = described_as(bundle.description, record, origin, said)
@@ -97,13 +94,14 @@ def halved(bundle: Bundle, folder: Path) -> Bundle:
     return write_bundle(folder, state=halves, description=bundle.description, card=bundle.card)
 
 
-def convert(bundle: Bundle, data: Path, patients: Sequence[str], out: Path) -> None:
+def convert(model: Bundle | EnsembleBundle, data: Path, patients: Sequence[str], out: Path) -> None:
     """Write `out`/<case>/mr_sct.nii.gz of every case of `patients`, as `mr2ct convert` does.
 
     Done ones stay, if this model and this code made them.
     """
-    translator = Translator.from_bundle(bundle)
-    maker = bundle.description.model_dump_json(include=SCT_KEYS) + this_step().sources_sha256
+    translator = load_model(model)
+    members = model.members if isinstance(model, EnsembleBundle) else (model,)
+    maker = "\n".join([this_step().sources_sha256, *(m.description.model_dump_json(include=SCT_KEYS) for m in members)])
     if not (out / MAKER).is_file() or (out / MAKER).read_text(encoding="utf-8") != maker:
         shutil.rmtree(out, ignore_errors=True)
         out.mkdir(parents=True)
@@ -114,7 +112,7 @@ def convert(bundle: Bundle, data: Path, patients: Sequence[str], out: Path) -> N
             write_volume(translator.translate(read_volume(case.mr)).sct, path)
 
 
-def score(bundle: Bundle, data: Path, patients: Sequence[str], scts: Path, *, jobs: int = 1) -> tuple[Evaluation, ...]:
+def score(name: str, data: Path, patients: Sequence[str], scts: Path, *, jobs: int = 1) -> tuple[Evaluation, ...]:
     """By each protocol, what `mr2ct evaluate SCTS DATA --split SPLIT --skull` finds."""
     pairing = of_patients(find_pairs(Sources(scts, data)), patients)
     done = []
@@ -123,8 +121,19 @@ def score(bundle: Bundle, data: Path, patients: Sequence[str], scts: Path, *, jo
         cases, failed = score_pairs(pairing.pairs, ScoringOptions(protocol, skull=number == 0), jobs=jobs)
         if pairing.excluded or failed:
             raise SystemExit(f"not all cases could be scored: {[*pairing.excluded, *failed]}")
-        done.append(Evaluation(bundle.description.name, protocol, cases))
+        done.append(Evaluation(name, protocol, cases))
     return tuple(done)
+
+
+def record_of(
+    evaluations: Sequence[Evaluation], split: Split, side: Side, *, caveat: str, seed: int
+) -> EvaluationRecord:
+    """What a card says of the evaluations; its plain figures are printed."""
+    sides = {name: len(getattr(split, name)) for name in SIDES} | {"seed": split.seed}
+    record = held_out_record(evaluations, HeldOutSide(side, sides, caveat), seed=seed)
+    for name, value in plain_figures(record).items():
+        print(f"{name:32} {value:8.2f}")
+    return record
 
 
 def words_of(name: str, path: Path | None) -> dict[str, Any]:

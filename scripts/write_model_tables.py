@@ -12,12 +12,14 @@ import argparse
 import os
 import re
 from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
 from pathlib import Path
 
 from mr2ct.bundles.bundle import DESCRIPTION_FILE, read_description
 from mr2ct.bundles.card import FAILURES_FILE, TRAINING_FILE, scored_in_words
 from mr2ct.bundles.card_tables import COLUMNS, figure_table, markdown_table, shown, worst_table
-from mr2ct.bundles.description import BundleDescription
+from mr2ct.bundles.ensemble_score import SCORE_FILE, EnsembleScore
+from mr2ct.bundles.evaluation_record import EvaluationRecord
 from mr2ct.evaluation.comparison import PairedTest, paired_tests
 from mr2ct.io.atomic import atomic_file
 
@@ -27,7 +29,16 @@ SHIPPED = ROOT / "src/mr2ct/bundles/shipped"
 FIRST = ("mae_hu", "psnr_db", "ssim", "ms_ssim")
 SHAPE = ("bone_dice", "bone_gradient_energy_percent", "brain_outline_moved_mm", "body_dice")
 
-Models = Sequence[BundleDescription]
+
+@dataclass(frozen=True)
+class Scored:
+    """A model or an ensemble of the page, by its folder's name."""
+
+    name: str
+    evaluation: EvaluationRecord
+
+
+Models = Sequence[Scored]
 
 
 def main(words: Sequence[str] | None = None) -> None:
@@ -42,11 +53,14 @@ def main(words: Sequence[str] | None = None) -> None:
     print(f"{arguments.page}: {', '.join(model.name for model in models)}")
 
 
-def scored_models(shipped: Path) -> list[BundleDescription]:
-    """The shipped models that scripts/ship_bundle.py scored, the best first."""
+def scored_models(shipped: Path) -> list[Scored]:
+    """What scripts/ship_bundle.py and ship_ensemble.py scored among the shipped ones, the best first."""
     found = [read_description(path.parent) for path in sorted(shipped.glob(f"*/{DESCRIPTION_FILE}"))]
-    scored = [model for model in found if model.evaluation is not None]
-    return sorted(scored, key=lambda model: model.metrics["mae_hu"])
+    scored = [Scored(model.name, model.evaluation) for model in found if model.evaluation is not None]
+    for path in sorted(shipped.glob(f"*/{SCORE_FILE}")):
+        record = EnsembleScore.model_validate_json(path.read_text(encoding="utf-8")).evaluation
+        scored.append(Scored(path.parent.name, record))
+    return sorted(scored, key=lambda model: model.evaluation.overall["mae_hu"].value)
 
 
 def tables(models: Models, shipped: Path, page_folder: Path) -> dict[str, str]:
@@ -122,7 +136,7 @@ def _p(test: PairedTest) -> str:
     return "< 0.001" if test.p_holm < 0.001 else f"{test.p_holm:.3f}".replace("nan", "")
 
 
-def _pictures(model: BundleDescription, shipped: Path, page_folder: Path) -> str:
+def _pictures(model: Scored, shipped: Path, page_folder: Path) -> str:
     """The worst cases of a model, and the course of its training, as far as the pictures are there."""
     folder = Path(os.path.relpath(shipped.resolve(), page_folder.resolve()))
     parts = [f"### `{model.name}`", worst_table(model.evaluation.worst)]

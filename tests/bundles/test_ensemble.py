@@ -7,6 +7,8 @@ import json
 import pytest
 
 from mr2ct.bundles import EnsembleBundle, find_bundle, find_model, shipped_ensembles, zoo
+from mr2ct.bundles.ensemble_score import EnsembleScore
+from mr2ct.bundles.evaluation_record import EvaluationRecord, Figure
 from mr2ct.errors import BundleError
 
 
@@ -62,6 +64,25 @@ def test_the_card_is_of_these_members(own_zoo):
     assert "| one | supervised |" in find_model("both").card
     write_calibration(own_zoo, "one", "two")
     assert find_model("both").card == "# written"
+
+
+def test_the_figures_on_the_card_are_those_of_these_weights(own_zoo):
+    write_ensemble(own_zoo)
+    figure = Figure(value=71.25, low=70.0, high=73.0, cases=6, patients=2)
+    record = EvaluationRecord(
+        protocols=("synthrad2025",), side="test", interval=0.95, resamples=9, seed=0, overall={"mae_hu": figure}
+    )
+    members = [(name, find_bundle(name).description.weights_sha256) for name in ("one", "two")]
+    path = own_zoo / "both" / "evaluation.json"
+    path.write_text(EnsembleScore(members=members, evaluation=record, citations=("Them 2023",)).model_dump_json())
+    assert "71.2 (70.0 to 73.0)" in find_model("both").card
+    assert "- Them 2023" in find_model("both").card
+    path.write_text(EnsembleScore(members=members[::-1], evaluation=record).model_dump_json())
+    assert find_model("both").scored is None
+    assert "Not measured." in find_model("both").card
+    path.write_text("{}")
+    with pytest.raises(BundleError, match="no score of an ensemble"):
+        assert find_model("both").scored
 
 
 @pytest.mark.parametrize(

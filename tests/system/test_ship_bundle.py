@@ -12,7 +12,7 @@ from types import ModuleType
 import pytest
 import torch
 
-from mr2ct.bundles import BundleDescription, load_bundle, shipped, write_bundle
+from mr2ct.bundles import BundleDescription, find_model, load_bundle, shipped, write_bundle
 from mr2ct.bundles.bundle import read_description
 from mr2ct.bundles.provenance import Step, record_step
 from mr2ct.bundles.zoo import SHIPPED_FOLDER
@@ -145,6 +145,25 @@ def test_what_is_scored_is_what_users_get(data: Path, run: Path, tmp_path: Path,
     ship_bundle.main(words)
     assert seen == [(0.3, 0.4)] * 2
     assert all(path.stat().st_mtime_ns > before for path, before in first.items())
+
+
+def test_an_ensemble_is_scored_as_its_members_are(shipment: Path, data: Path, tmp_path: Path, script: Script):
+    """Of one network alone, with flips: its figures differ from those of a single slice's views by nothing."""
+    folder = tmp_path / "alone"
+    folder.mkdir()
+    described = {"format_version": 1, "name": "alone", "members": [str(shipment / "bundles" / "tiny")]}
+    (folder / "ensemble.json").write_text(json.dumps(described))
+    words = ["--data", data, "--split", data.parent / "split.json", "--jobs", "1", folder]
+    script("ship_ensemble").main([str(word) for word in words])
+    scored = find_model(folder).scored
+    record = load_bundle(shipment / "bundles" / "tiny").description.evaluation
+    assert scored.evaluation.overall["mae_hu"] == record.overall["mae_hu"]
+    card = (folder / "MODEL_CARD.md").read_text()
+    assert f"{record.overall['mae_hu'].value:.1f} (" in card
+    assert "![The worst cases: MR, sCT, CT and their difference](failures.png)" in card
+    assert (folder / "failures.png").stat().st_size > 10_000
+    with pytest.raises(SystemExit, match="is one model"):
+        script("ship_ensemble").main([*map(str, words[:-1]), str(shipment / "bundles" / "tiny")])
 
 
 def test_the_same_weights_keep_their_calibration_and_others_do_not(shipment: Path, script: Script):

@@ -126,11 +126,11 @@ def fill_card(
         licence_words=licence_in_words(description.licence),
         training_data=description.training_data,
         metrics=_figures(description),
-        failures=_failures(description.evaluation, failures, pictures),
+        failures=failures_in_words(description.evaluation, failures, pictures),
         made=how_made(description, picture=TRAINING_FILE if TRAINING_FILE in pictures else None),
         intended_use=intended_use,
-        unsuited="Not for:\n\n" + _list(unsuited),
-        limits=_list(limits),
+        unsuited="Not for:\n\n" + in_list(unsuited),
+        limits=in_list(limits),
         cite=how_to_cite(description, citations),
     )
 
@@ -146,23 +146,24 @@ def input_in_words(description: BundleDescription) -> str:
 
 
 def _figures(description: BundleDescription) -> str:
-    record = description.evaluation
-    if record is not None:
-        return "\n\n".join(
-            part
-            for part in (
-                scored_in_words(record),
-                overall_table(record),
-                "By plane and by centre:",
-                figure_table(group_rows(record), GROUP_COLUMNS),
-                "By tissue of the true CT (air below -250 HU, bone above 250 HU):",
-                figure_table(record.by_tissue, TISSUE_COLUMNS),
-            )
-            if part
-        )
+    if description.evaluation is not None:
+        return figures_in_words(description.evaluation)
     if not description.metrics:
         return "Not measured."
     return markdown_table(["metric", "value"], [[name, f"{value:.4g}"] for name, value in description.metrics.items()])
+
+
+def figures_in_words(record: EvaluationRecord) -> str:
+    """Who was scored and how, and the tables: overall, by plane, by centre, by tissue."""
+    parts = (
+        scored_in_words(record),
+        overall_table(record),
+        "By plane and by centre:",
+        figure_table(group_rows(record), GROUP_COLUMNS),
+        "By tissue of the true CT (air below -250 HU, bone above 250 HU):",
+        figure_table(record.by_tissue, TISSUE_COLUMNS),
+    )
+    return "\n\n".join(part for part in parts if part)
 
 
 def scored_in_words(record: EvaluationRecord) -> str:
@@ -179,7 +180,7 @@ def scored_in_words(record: EvaluationRecord) -> str:
     return f"{words}\n\n**{record.caveat}**" if record.caveat else words
 
 
-def _failures(record: EvaluationRecord | None, sentences: Sequence[str], pictures: Sequence[str]) -> str:
+def failures_in_words(record: EvaluationRecord | None, sentences: Sequence[str], pictures: Sequence[str]) -> str:
     """The section of known failures; a blank line where no case was looked at."""
     if record is None or not record.worst:
         return ""
@@ -189,11 +190,12 @@ def _failures(record: EvaluationRecord | None, sentences: Sequence[str], picture
     if FAILURES_FILE in pictures:
         lines += ["", f"![The worst cases: MR, sCT, CT and their difference]({FAILURES_FILE})"]
     if sentences:
-        lines += ["", _list(sentences)]
+        lines += ["", in_list(sentences)]
     return "\n".join([*lines, ""])
 
 
-def _list(sentences: Sequence[str]) -> str:
+def in_list(sentences: Sequence[str]) -> str:
+    """The sentences as a Markdown list."""
     return "\n".join(f"- {sentence}" for sentence in sentences)
 
 

@@ -46,13 +46,14 @@ def how_made(description: BundleDescription, *, picture: str | None) -> str:
     if origin is None or not (origin.training or origin.scoring):
         parts.append("The commands were not recorded.")
     else:
-        parts += [_steps("Trained by", origin.training), _steps("Scored by", origin.scoring)]
+        parts += [steps_in_words("Trained by", origin.training), steps_in_words("Scored by", origin.scoring)]
     if picture is not None:
         parts.append(f"![Terms of the loss, and the MAE on validation patients, by step]({picture})")
     return "\n\n".join(part for part in parts if part)
 
 
-def _steps(what: str, steps: Sequence[Step]) -> str:
+def steps_in_words(what: str, steps: Sequence[Step]) -> str:
+    """The commands, each with its code, after a word on what they did; "" where there are none."""
     if not steps:
         return ""
     blocks = [f"    {step.command}\n\n{_code_in_words(step)}" for step in steps]
@@ -64,10 +65,11 @@ def _code_in_words(step: Step) -> str:
     state = {True: "", False: " with changes", None: ""}[step.clean]
     code = f"commit `{step.commit[:_SHOWN_DIGITS]}`{state}" if step.commit else "a commit that was not recorded"
     sources = f", sources `{step.sources_sha256[:_SHOWN_DIGITS]}`" if step.sources_sha256 else ""
+    start = f", from weights `{step.began_with[:_SHOWN_DIGITS]}`" if step.began_with else ""
     device = f", on {step.device}" if step.device else ""
     day = f", {step.day}" if step.day else ""
     note = f"; {step.note}" if step.note else ""
-    return f"({code}{sources}{device}{day}{note})"
+    return f"({code}{sources}{start}{device}{day}{note})"
 
 
 def how_to_cite(description: BundleDescription, citations: Sequence[str]) -> str:

@@ -1,6 +1,7 @@
 """Several models that answer together: a folder whose `ensemble.json` says which, and that holds no weights of its own.
 
-Beside it lie `calibration.json` (how sure they are together, made by scripts/calibrate.py) and `MODEL_CARD.md`.
+Beside it lie `calibration.json` (how sure they are together, made by scripts/calibrate.py), `evaluation.json` (how good
+they are, made by scripts/ship_ensemble.py) and `MODEL_CARD.md`.
 """
 
 from __future__ import annotations
@@ -14,7 +15,9 @@ from typing import Any
 from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
 from mr2ct.bundles.bundle import CARD_FILE, Bundle
+from mr2ct.bundles.description import BundleDescription
 from mr2ct.bundles.ensemble_card import fill_ensemble_card
+from mr2ct.bundles.ensemble_score import SCORE_FILE, EnsembleScore
 from mr2ct.errors import BundleError
 
 ENSEMBLE_FILE, CALIBRATION_FILE = "ensemble.json", "calibration.json"
@@ -65,7 +68,28 @@ class EnsembleBundle:
         path = self.folder / CARD_FILE
         if path.is_file() and self.calibration is not None:
             return path.read_text(encoding="utf-8")
-        return fill_ensemble_card(self.name, [member.description for member in self.members])
+        return fill_ensemble_card(self.name, self._described, self.scored)
+
+    @property
+    def scored(self) -> EnsembleScore | None:
+        """How good exactly these members with exactly these weights were found to be; None where nobody knows.
+
+        Raises
+        ------
+        BundleError : a file that is not such a record.
+        """
+        path = self.folder / SCORE_FILE
+        if not path.is_file():
+            return None
+        try:
+            score = EnsembleScore.model_validate(_read_json(path))
+        except ValidationError as error:
+            raise BundleError(f"{path} is no score of an ensemble", got=error, remedy="copy it again") from error
+        return score if score.is_of(self._described) else None
+
+    @property
+    def _described(self) -> list[BundleDescription]:
+        return [member.description for member in self.members]
 
     @property
     def calibration(self) -> dict[str, Any] | None:

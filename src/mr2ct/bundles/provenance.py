@@ -35,6 +35,7 @@ class Step(BaseModel):
     command : as it was typed. commit : of mr2ct's repository, "" where not known.
     clean : whether the working tree was that commit; None where not known.
     sources_sha256 : of mr2ct's Python files, see `sources_sha256`; "" where not known.
+    began_with : SHA-256 of the weights that a training started from; "" where from nothing, or not known.
     device : what it ran on. day : when, as 2026-11-24. note : what else is to be known, in words.
     """
 
@@ -44,6 +45,7 @@ class Step(BaseModel):
     commit: str = ""
     clean: bool | None = None
     sources_sha256: str = ""
+    began_with: str = ""
     device: str = ""
     day: str = ""
     note: str = ""
@@ -58,7 +60,7 @@ class Provenance(BaseModel):
     scoring: tuple[Step, ...] = ()
 
 
-def this_step(device: str = "") -> Step:
+def this_step(device: str = "", *, began_with: str = "") -> Step:
     """The command that this process is, and the code it runs.
 
     Example
@@ -73,6 +75,7 @@ def this_step(device: str = "") -> Step:
         commit=commit,
         clean=clean,
         sources_sha256=sources_sha256(_PACKAGE),
+        began_with=began_with,
         device=device,
         day=datetime.now(UTC).date().isoformat(),
     )
