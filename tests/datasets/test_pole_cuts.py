@@ -2,13 +2,9 @@ import numpy as np
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
-from lightning_fabric import Fabric
 
 from mr2ct.datasets.off_middle import Vault, sampled
 from mr2ct.datasets.pole_cuts import Pole, cut_at_a_pole, draw_pole, pole_cut_places
-from mr2ct.datasets.sampling import BoxCutter, BoxPlan
-from mr2ct.hounsfield import HuScaling
-from mr2ct.training.acceleration import make_cutter
 
 SIZE = 121
 MIDDLE = Vault((60, 60), (50, 50))
@@ -70,9 +66,3 @@ def test_a_case_with_little_in_it_stays_as_it_is():
     assert cut_at_a_pole(small, axis=2, generator=np.random.default_rng(0), lowest_hu=-1024)["mr"] is small["mr"]
     empty = {"mr": ball(14)[..., None], "mask": np.zeros((SIZE, SIZE, 1))}
     assert cut_at_a_pole(empty, axis=2, generator=np.random.default_rng(0), lowest_hu=-1024)["mr"] is empty["mr"]
-
-
-@pytest.mark.parametrize("resident", ["auto", True])
-def test_cases_stay_off_the_device_where_cuts_are_made_at_poles(resident):
-    plan, fabric = BoxPlan((8, 8), off_middle=1, pole_cuts=0.5), Fabric(accelerator="cpu", devices=1)
-    assert type(make_cutter(plan, HuScaling(), [], resident=resident, fabric=fabric)) is BoxCutter

@@ -11,7 +11,7 @@ from mr2ct.datasets.resident import ResidentCutter
 from mr2ct.datasets.sampling import BoxCutter, BoxPlan
 from mr2ct.hounsfield import HuScaling
 from mr2ct.models import build_network
-from mr2ct.training import acceleration
+from mr2ct.training import acceleration, assembly
 from mr2ct.training.acceleration import Beside, is_on, make_cutter
 from mr2ct.training.assembly import batch_source, build_generator, build_method, open_cases
 from mr2ct.training.learner import Learner, require_finite
@@ -53,6 +53,18 @@ def test_resident_batches_are_the_plain_ones(small_recipe, fabric, tmp_path, met
     assert plain.keys() == on_device.keys()
     assert all(torch.equal(plain[key], on_device[key]) for key in plain)
     assert all(plain[key].stride() == on_device[key].stride() for key in plain)
+
+
+@pytest.mark.parametrize(("fits", "workers"), [(True, 0), (False, 2)])
+def test_workers_cut_what_does_not_fit_on_the_device(small_recipe, fabric, tmp_path, monkeypatch, fits, workers):
+    recipe = parse_recipe(small_recipe(data={"workers": 2}, run={"resident": True}))
+    cases, asked = open_cases(recipe.data, seed=1, folder=tmp_path), []
+    if not fits:
+        monkeypatch.setattr(assembly, "make_cutter", lambda plan, scaling, *rest, **kept: BoxCutter(plan, scaling))
+    monkeypatch.setattr(assembly, "_loaded", lambda batches, steps, *, workers: asked.append(workers) or iter(()))
+    with pytest.raises(RuntimeError, match="StopIteration"):
+        next(iter(batch_source(recipe, cases, fabric, folder=tmp_path)(0)))
+    assert asked == [workers]
 
 
 def test_a_compiled_network_learns_alike_and_is_saved_alike(small_recipe, fabric, tmp_path, monkeypatch):

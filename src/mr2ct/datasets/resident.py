@@ -2,12 +2,13 @@
 
 The draws are those of `BoxCutter`, made on the CPU from the seed, the step and the rank: a plain box is the same, bit
 for bit. Only the reading moves: every case lies in one flat tensor per image, whatever its shape, and the boxes of a
-batch are gathered from it at once. A box off the middle is one of the same distribution, not the same box.
+batch are gathered from it at once. A box off the middle is one of the same distribution, not the same box. A cut at a
+pole is made on the CPU and copied.
 """
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -18,6 +19,7 @@ from numpy.typing import NDArray
 from torch import Tensor
 
 from mr2ct.datasets.off_middle import FEWEST_VOXELS, Vault, draw_height, find_vault, jittered
+from mr2ct.datasets.pole_cuts import cut_at_a_pole
 from mr2ct.datasets.sampling import Batch, BoxCutter, BoxPlan
 from mr2ct.datasets.store import StoredCase
 from mr2ct.geometry import PLANE_AXIS
@@ -64,10 +66,13 @@ class ResidentCutter(BoxCutter):
         self._vaults: dict[Path, Vault] = {}
 
     def cut(self, case: StoredCase, rng: np.random.Generator, *, plane: str | None = None) -> dict[str, Any]:
-        """One random box of `case`: whichever of mr, ct and mask it has, as `DrawnBox`es, for `stack`."""
+        """One random box of `case`, for `stack`: whichever of mr, ct and mask it has, drawn or, at a pole, cut."""
         axis = self.draw_axis(case, rng, plane=plane)
+        change = self.draw_change(case, axis, rng)
+        if change is cut_at_a_pole:
+            return self.cut_along(case, axis, rng, change=change)
         move, inside = None, self.inside(case)
-        if self.goes_off_middle(case, axis, rng) and axis is not None:
+        if change is not None and axis is not None:
             move, inside = self._draw_move(case, axis, rng)
         centre = self.draw_centre(inside, case, rng)
         start, size = self.placed(case, centre, axis)
@@ -115,19 +120,25 @@ class ResidentCutter(BoxCutter):
             self._vaults[case.folder] = find_vault(mask, upright=axis != PLANE_AXIS["axial"])
         return self._vaults[case.folder]
 
-    def _read(self, name: str, boxes: Sequence[DrawnBox]) -> Tensor:
+    def _read(self, name: str, boxes: Sequence[DrawnBox | NDArray[np.float32]]) -> Tensor:
+        drawn = {n: box for n, box in enumerate(boxes) if isinstance(box, DrawnBox)}
+        cut = {n: box for n, box in enumerate(boxes) if not isinstance(box, DrawnBox)}
+        plain = {n: box for n, box in drawn.items() if box.move is None}
+        moved = {n: box for n, box in drawn.items() if box.move is not None}
+        parts = [self._read_drawn(name, read, of) for read, of in ((_read_plain, plain), (_read_moved, moved)) if of]
+        if cut:
+            parts.append(torch.from_numpy(np.stack(list(cut.values()))).to(self.device, non_blocking=True))
+        if len(parts) == 1:
+            return parts[0]
+        order = np.argsort([*plain, *moved, *cut])
+        return torch.cat(parts)[torch.from_numpy(order).to(self.device, non_blocking=True)]
+
+    def _read_drawn(self, name: str, read: Callable[..., Tensor], boxes: Mapping[int, DrawnBox]) -> Tensor:
+        """Boxes read from the device in one way, in network units."""
         outside = self.scaling.lowest_hu if name == "ct" else 0.0
-        moved = [n for n, box in enumerate(boxes) if box.move is not None]
-        plain = [n for n, box in enumerate(boxes) if box.move is None]
-        parts = [
-            read(self._flat[name], [boxes[n] for n in chosen], outside=outside, nearest=name == "mask")
-            for read, chosen in ((_read_plain, plain), (_read_moved, moved))
-            if chosen
-        ]
-        values = torch.cat(parts) if len(parts) > 1 else parts[0]
-        if moved and plain:
-            values = values[torch.from_numpy(np.argsort(plain + moved)).to(self.device, non_blocking=True)]
-        if boxes[0].axis is None:
+        chosen = list(boxes.values())
+        values = read(self._flat[name], chosen, outside=outside, nearest=name == "mask")
+        if chosen[0].axis is None:
             values = values[:, None]
         if name == "mask":
             return (values > 0).float()

@@ -25,6 +25,9 @@ from mr2ct.hounsfield import HuScaling
 
 Batch = dict[str, Tensor]
 
+Change = Callable[..., dict[str, NDArray[Any]]]
+"""`off_middle.moved_off_middle` or `pole_cuts.cut_at_a_pole`."""
+
 SLICE_OF = "slice_of"
 """A key of a case's record: the volume that the slice was cut from, at whatever height."""
 
@@ -102,14 +105,17 @@ class BoxCutter:
     def cut(self, case: StoredCase, rng: np.random.Generator, *, plane: str | None = None) -> dict[str, Any]:
         """One random box of `case`: whichever of mr, ct, mask it has, (channels, *spatial) float32 network units."""
         axis = self.draw_axis(case, rng, plane=plane)
+        return self.cut_along(case, axis, rng, change=self.draw_change(case, axis, rng))
+
+    def cut_along(
+        self, case: StoredCase, axis: int | None, rng: np.random.Generator, *, change: Change | None
+    ) -> dict[str, Any]:
+        """What `cut` gives, once the axis and the change are drawn."""
         images = self._arrays(case)
-        moved = self.goes_off_middle(case, axis, rng)
-        if moved and axis is not None:
-            # no number is drawn where there are no pole cuts: older runs resume as they were
-            at_pole = bool(self.plan.pole_cuts) and rng.random() < self.plan.pole_cuts
-            change = cut_at_a_pole if at_pole else moved_off_middle
+        if change is not None and axis is not None:
             images = change(images, axis=axis, generator=rng, lowest_hu=self.scaling.lowest_hu)
-        centre = self.draw_centre(_voxels_inside(images["mask"]) if moved else self.inside(case), case, rng)
+        inside = self.inside(case) if change is None else _voxels_inside(images["mask"])
+        centre = self.draw_centre(inside, case, rng)
         start, size = self.placed(case, centre, axis)
         box: dict[str, Any] = {"left_right": np.float32(axis != 0)}
         if "mr" in images:
@@ -130,10 +136,14 @@ class BoxCutter:
         """The axis that the box is one slab thick along, at random where `plane` is None; None for patches."""
         return None if self.plan.context_slices is None else PLANE_AXIS[plane or self._draw_plane(case, rng)]
 
-    def goes_off_middle(self, case: StoredCase, axis: int | None, rng: np.random.Generator) -> bool:
-        """Whether this box is one of those changed to a cut off the middle, which single middle slices alone can be."""
+    def draw_change(self, case: StoredCase, axis: int | None, rng: np.random.Generator) -> Change | None:
+        """What makes this box one cut elsewhere, which single middle slices alone can be; None where it stays."""
         is_slice = axis is not None and case.info.shape[axis] == 1 and SLICE_OF not in case.info.record
-        return is_slice and bool(self.plan.off_middle) and rng.random() < self.plan.off_middle
+        if not (is_slice and self.plan.off_middle and rng.random() < self.plan.off_middle):
+            return None
+        # no number is drawn where there are no pole cuts: older runs resume as they were
+        at_pole = bool(self.plan.pole_cuts) and rng.random() < self.plan.pole_cuts
+        return cut_at_a_pole if at_pole else moved_off_middle
 
     def placed(self, case: StoredCase, centre: NDArray[np.int32], axis: int | None) -> tuple[list[int], list[int]]:
         """Start and size, in voxels, of the box round `centre`."""

@@ -53,11 +53,8 @@ def prepare_compiler(switch: Switch) -> None:
 def make_cutter(
     plan: BoxPlan, scaling: HuScaling, cases: Sequence[StoredCase], *, resident: Switch, fabric: Fabric
 ) -> BoxCutter:
-    """A cutter that reads from the device where that is wanted and, for "auto", half its free memory holds `cases`.
-
-    Cuts at a pole are made on the CPU alone: cases then stay there.
-    """
-    if plan.pole_cuts or not is_on(resident, fabric):
+    """A cutter that reads from the device where that is wanted and, for "auto", half its free memory holds `cases`."""
+    if not is_on(resident, fabric):
         return BoxCutter(plan, scaling)
     if resident == "auto" and _bytes_of(cases) > _SHARE_FOR_CASES * torch.cuda.mem_get_info(fabric.device)[0]:
         return BoxCutter(plan, scaling)
