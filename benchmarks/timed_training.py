@@ -96,6 +96,7 @@ def train_family(
     recipe_file = FAMILIES[family]
     words = [*_data(recipe_file, setting, split), *_shrunk(recipe_file, setting.shrink), *setting.overrides, *overrides]
     words += [f"name={family}", f"run.accelerator={setting.device}"]
+    words += [f"init_from={'null' if init_from is None else init_from}"]
     print(f"\n{folder.name}: {setting.minutes:g} minutes", flush=True)
     if (folder / "last.pt").exists():
         recipe = read_recipe(folder / "recipe.yaml")
@@ -107,7 +108,7 @@ def train_family(
     spent = _minutes_spent(folder)
     left = max(setting.minutes - spent, 0.01)
     recipe = recipe.model_copy(update={"run": recipe.run.model_copy(update={"max_minutes": left})})
-    summary = run(recipe, folder, init_from=None if init_from is None else str(init_from))
+    summary = run(recipe, folder)
     outcome = summary.outcome
     if outcome.reason == STOPPED:
         raise SystemExit("stopped; the same command goes on")

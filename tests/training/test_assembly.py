@@ -6,6 +6,8 @@ import json
 
 import pytest
 import torch
+from lightning_fabric import Fabric
+from lightning_fabric.plugins import MixedPrecision, Precision
 
 from mr2ct.datasets.case_weights import write_case_weights
 from mr2ct.datasets.splits import Split, read_split, write_split
@@ -20,6 +22,7 @@ from mr2ct.training.assembly import (
     open_cases,
     unpaired_sides,
 )
+from mr2ct.training.learner import update
 from mr2ct.training.recipe import DataSettings, StoreSettings, parse_recipe
 
 
@@ -209,6 +212,24 @@ def test_a_slice_too_small_for_the_discriminator_is_refused_in_words(small_recip
     batch = next(iter(batch_source(recipe, cases, fabric, folder=tmp_path)(0)))
     with pytest.raises(Mr2ctError, match="too small for the discriminator; got 8 x 8; .*data.size"):
         build_method(recipe, build_generator(recipe), fabric).train_step(batch)
+
+
+# --- optimisers
+
+
+@pytest.mark.parametrize(("precision", "fused"), [("32-true", True), ("bf16-mixed", True), ("16-mixed", False)])
+def test_a_gpu_s_optimiser_is_fused_where_its_gradient_can_be_clipped(small_recipe, monkeypatch, precision, fused):
+    monkeypatch.setattr("mr2ct.training.assembly.on_gpu", lambda fabric: True)
+    # Fabric itself takes bfloat16 for 16-mixed on a CPU
+    plugin = Precision() if precision == "32-true" else MixedPrecision(precision, device="cpu")
+    fabric = Fabric(accelerator="cpu", devices=1, plugins=[plugin])
+    optimiser = {"name": "adamw", "clip_norm": 1.0}
+    recipe = parse_recipe(small_recipe(optimiser=optimiser, run={"precision": precision, "compile": False}))
+    learner = build_method(recipe, build_generator(recipe), fabric).generator
+    before = [weights.clone() for weights in learner.network.parameters()]
+    update(learner(torch.rand(1, 1, 24, 24)).square().mean(), [learner])
+    assert {bool(group["fused"]) for group in learner._groups} == {fused}
+    assert any(not torch.equal(*pair) for pair in zip(before, learner.network.parameters(), strict=True))
 
 
 # --- case weights

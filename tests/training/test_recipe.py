@@ -118,8 +118,8 @@ def test_unknown_keys_come_first_among_several_problems():
         ({"hu_range": [3000, -1000]}, "recipe: hu_range is the lowest and the highest HU"),
         ({"data": {"stores": [{"path": "s"}], "paired_stores": [{"path": "p"}]}}, "paired_stores is for cyclegan"),
         (
-            {"data": {"stores": [{"path": "s"}], "pole_cuts": 0.4}, "run": {"resident": True}},
-            "data.pole_cuts are made on the CPU alone: set them to 0, or run.resident to auto",
+            {"method": {"name": "cyclegan"}, "data": {"stores": [{"path": "s", "weight": 0.9}, {"path": "t"}]}},
+            "cyclegan draws the cases of all data.stores alike",
         ),
         ({"method": {"name": "cyclegan", "pairs_alone_steps": 5}}, "needs pairs: name their stores"),
         (

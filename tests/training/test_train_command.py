@@ -5,6 +5,7 @@ from __future__ import annotations
 import csv
 import json
 import os
+import shutil
 import subprocess
 import sys
 from pathlib import Path
@@ -20,6 +21,8 @@ from mr2ct.cli.main import app
 from mr2ct.geometry import Geometry
 from mr2ct.io import read_volume, write_volume
 from mr2ct.training.checkpoint import read_checkpoint
+from mr2ct.training.recipe import read_recipe
+from mr2ct.training.result import model_to_start_from
 from mr2ct.volume import Quantity, Volume
 
 RECIPES = sorted((Path(__file__).parents[2] / "recipes").glob("*.yaml"))
@@ -72,6 +75,7 @@ def test_every_recipe_that_ships_trains(path, stores, tmp_path):
     written = yaml.safe_load(path.read_text())
     overrides = [
         f"data.stores=[{{path: {stores['real']}, weight: 0.7}}, {{path: {stores['phantom']}, weight: 0.3}}]",
+        "init_from=null",
         "data.split=null",
         "data.validation_patients=1",
         "data.test_patients=1",
@@ -231,6 +235,23 @@ def test_a_bundle_that_does_not_fit_is_refused_before_training(recipe_file, tmp_
     assert "the model to start from has another HU range" in said
     said = mr2ct("train", recipe, "-o", tmp_path / "c", "--init-from", "no-such-model", code=2)
     assert "unknown model; got no-such-model" in said
+
+
+def test_the_recipe_of_the_game_goes_on_from_a_shipped_model_that_fits_it():
+    recipe = read_recipe(Path(__file__).parents[2] / "recipes" / "pix2pix.yaml")
+    assert model_to_start_from(recipe).description.name == "brain-multiscale-attention"
+
+
+def test_a_recipe_names_the_model_to_start_from_and_its_resumption_needs_it_no_more(recipe_file, tmp_path):
+    recipe, first = recipe_file(), tmp_path / "first" / "bundle"
+    mr2ct("train", recipe, "-o", tmp_path / "first", "run.max_steps=1")
+    words = ["-o", tmp_path / "second", f"init_from={first}", "optimiser.learning_rate=1e-12"]
+    mr2ct("train", recipe, *words, "run.max_steps=1")
+    start = load_bundle(first).description.weights_sha256
+    shutil.rmtree(first)
+    mr2ct("train", recipe, *words, "run.max_steps=2", "--resume")
+    steps = load_bundle(tmp_path / "second" / "bundle").description.provenance.training
+    assert [step.began_with for step in steps] == [start, ""]
 
 
 # --- several processes

@@ -23,7 +23,8 @@ def train(
     ] = None,
     resume: Annotated[bool, typer.Option("--resume", help="Go on from the run folder's last checkpoint.")] = False,
     init_from: Annotated[
-        str | None, typer.Option(help="Start from a shipped model's name or a bundle folder (fine-tuning).")
+        str | None,
+        typer.Option(help="Start from a shipped model's name or a bundle folder (fine-tuning)."),
     ] = None,
 ) -> None:
     """Train a model from a recipe; resume or fine-tune one.
@@ -36,10 +37,12 @@ def train(
     from mr2ct.training.run import run
 
     settings = read_recipe(recipe, overrides or [])
+    if init_from is not None:
+        settings = settings.model_copy(update={"init_from": init_from})
     folder = output or Path("runs") / settings.name
     _require_fresh_or_resumed(folder, resume=resume)
     window = _sliding_window(settings) if settings.data.context_slices is None else None
-    run(settings, folder, init_from=None if resume else init_from, window=window, say=typer.echo)
+    run(settings, folder, window=window, say=typer.echo)
 
 
 def _require_fresh_or_resumed(folder: Path, *, resume: bool) -> None:

@@ -17,6 +17,7 @@ from torch import Tensor, nn
 
 from mr2ct.datasets.augmentation import Augmentation, SpatialAugmentation
 from mr2ct.datasets.case_weights import read_case_weights
+from mr2ct.datasets.resident import ResidentCutter
 from mr2ct.datasets.sampling import Batch, BoxPlan, CasePool, PairedBatches, UnpairedBatches, with_weight
 from mr2ct.datasets.short_field import ShortField
 from mr2ct.datasets.splits import Split, make_split, read_split, require_covers, write_split
@@ -192,7 +193,8 @@ def batch_source(
     """From a step to the augmented batches, on the device, of that step and all later ones."""
     data = recipe.data
     batches, extra = _datasets(recipe, cases, fabric, folder=folder)
-    workers = 0 if is_on(recipe.run.resident, fabric) else data.workers
+    # what lies on a GPU is read by the process that trains
+    workers = 0 if isinstance(batches.cutter, ResidentCutter) else data.workers
     beside = Beside(fabric)
     augmentation = Augmentation(
         SpatialAugmentation(**data.spatial.model_dump()) if data.spatial else None,
@@ -346,7 +348,11 @@ def _learner(fabric: Fabric, network: nn.Module, recipe: Recipe, *, learning_rat
         learning_rate=learning_rate,
         schedule=schedule,
         optimiser=optimiser_of(
-            optimiser.name, betas=optimiser.betas, weight_decay=optimiser.weight_decay, fused=on_gpu(fabric)
+            optimiser.name,
+            betas=optimiser.betas,
+            weight_decay=optimiser.weight_decay,
+            # Fabric clips no gradient that a fused optimiser would unscale itself
+            fused=on_gpu(fabric) and recipe.run.precision != "16-mixed",
         ),
         clip_norm=optimiser.clip_norm,
     )

@@ -253,9 +253,13 @@ class BundleSettings(_Settings):
 
 
 class Recipe(_Settings):
-    """All of a run. See `recipes/` for one of each family."""
+    """All of a run. See `recipes/` for one of each family.
+
+    `init_from` is a shipped model's name, or a bundle's folder, whose weights the network begins with.
+    """
 
     name: str = Field(pattern=r"^[a-z0-9][a-z0-9._-]*$")
+    init_from: str | None = None
     seed: int = Field(default=0, ge=0, lt=2**32)
     method: MethodSettings
     network: NetworkSettings
@@ -269,14 +273,14 @@ class Recipe(_Settings):
     def _sections_agree(self) -> Recipe:
         if not self.hu_range[0] < self.hu_range[1]:
             raise ValueError(f"hu_range is the lowest and the highest HU, not {self.hu_range}")
-        if self.run.resident is True and self.data.pole_cuts:
-            raise ValueError("data.pole_cuts are made on the CPU alone: set them to 0, or run.resident to auto")
         if not isinstance(self.method, CycleGanSettings):
             if self.data.paired_stores:
                 raise ValueError("data.paired_stores is for cyclegan; other methods learn pairs from data.stores")
             return self
         if self.data.context_slices not in (1, None):
             raise ValueError("cyclegan turns single slices or 3-D patches round: data.context_slices is 1 or null")
+        if len({store.weight for store in self.data.stores}) > 1:
+            raise ValueError("cyclegan draws the cases of all data.stores alike: leave their weights away")
         if self.method.pairs_alone_steps and not self.data.paired_stores:
             raise ValueError("method.pairs_alone_steps needs pairs: name their stores in data.paired_stores")
         return self

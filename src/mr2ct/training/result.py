@@ -8,7 +8,7 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
-from mr2ct.bundles import BundleDescription, find_bundle, load_network, write_bundle
+from mr2ct.bundles import Bundle, BundleDescription, find_bundle, write_bundle
 from mr2ct.bundles.card import fill_card
 from mr2ct.bundles.provenance import Provenance, read_steps
 from mr2ct.errors import RecipeError
@@ -18,14 +18,14 @@ from mr2ct.training.checkpoint import read_checkpoint
 from mr2ct.training.recipe import Recipe
 
 
-def weights_of(model: str, recipe: Recipe) -> Mapping[str, Any]:
-    """The weights of a shipped model, or of a bundle folder, for the recipe's network.
+def model_to_start_from(recipe: Recipe) -> Bundle:
+    """The recipe's `init_from`, which has to have the recipe's network.
 
     Raises
     ------
     RecipeError : its network or its HU range is another. BundleError : no such model, or an altered one.
     """
-    bundle = find_bundle(model)
+    bundle = find_bundle(str(recipe.init_from))
     described = bundle.description.network
     if (described.name, _in_full(described.name, described.arguments)) != (
         recipe.network.name,
@@ -44,7 +44,7 @@ def weights_of(model: str, recipe: Recipe) -> Mapping[str, Any]:
             expected=recipe.hu_range,
             remedy="set hu_range to the model's",
         )
-    return load_network(bundle).state_dict()
+    return bundle
 
 
 def _in_full(network: str, arguments: Mapping[str, Any]) -> dict[str, Any]:

@@ -11,14 +11,16 @@ from pathlib import Path
 import torch
 from lightning_fabric import Fabric
 
+from mr2ct.bundles import load_network
 from mr2ct.bundles.provenance import record_step, this_step
 from mr2ct.datasets.sampling import BoxPlan
+from mr2ct.errors import RecipeError
 from mr2ct.hounsfield import HuScaling
 from mr2ct.training.acceleration import prepare_device
 from mr2ct.training.assembly import Cases, batch_source, build_generator, build_method, open_cases
-from mr2ct.training.loop import Limits, Method, Outcome, fit
-from mr2ct.training.recipe import Recipe, write_recipe
-from mr2ct.training.result import describe, weights_of, write_result
+from mr2ct.training.loop import LAST, Limits, Method, Outcome, fit
+from mr2ct.training.recipe import Recipe, RunSettings, write_recipe
+from mr2ct.training.result import describe, model_to_start_from, write_result
 from mr2ct.training.speed import CountedMethod, Speed, peak_of
 from mr2ct.training.stop_signal import stop_on_signals
 from mr2ct.training.validation import Validation, Window
@@ -37,7 +39,6 @@ def run(
     recipe: Recipe,
     folder: Path,
     *,
-    init_from: str | None = None,
     window: Window | None = None,
     say: Callable[[str], None] = print,
 ) -> Summary:
@@ -47,8 +48,8 @@ def run(
 
     Parameters
     ----------
-    init_from : a shipped model's name or a bundle folder to start from. window : how a 3-D network sees a whole volume
-        in validation, needed for those only. say : gets the lines for a person.
+    window : how a 3-D network sees a whole volume in validation, needed for those only.
+    say : gets the lines for a person.
 
     Returns
     -------
@@ -60,12 +61,14 @@ def run(
     cases = open_cases(recipe.data, seed=recipe.seed, folder=folder)
     # a store that no bundle can describe is found out now rather than after the training
     description = describe(recipe)
+    start = None if recipe.init_from is None or (folder / LAST).exists() else model_to_start_from(recipe)
     if fabric.is_global_zero:
         write_recipe(recipe, folder / "recipe.yaml")
-        record_step(folder, this_step(_device_in_words(fabric)))
+        began_with = "" if start is None else start.description.weights_sha256
+        record_step(folder, this_step(_device_in_words(fabric), began_with=began_with))
     generator = build_generator(recipe)
-    if init_from is not None:
-        generator.load_state_dict(weights_of(init_from, recipe))
+    if start is not None:
+        generator.load_state_dict(load_network(start).state_dict())
     method = CountedMethod(build_method(recipe, generator, fabric))
     if fabric.global_rank:
         # the weights begin alike in all processes, dropout does not
@@ -91,15 +94,34 @@ def _speed(recipe: Recipe, fabric: Fabric, method: CountedMethod, outcome: Outco
 
 def _launched(recipe: Recipe) -> Fabric:
     from lightning_fabric.strategies import DDPStrategy
+    from lightning_fabric.utilities.exceptions import MisconfigurationException
 
     # networks run several times before one backward pass; buffers that were synchronised between would spoil it
     strategy = DDPStrategy(broadcast_buffers=False) if recipe.run.devices > 1 else "auto"
     settings = recipe.run
-    fabric = Fabric(
-        accelerator=settings.accelerator, devices=settings.devices, precision=settings.precision, strategy=strategy
-    )
-    fabric.launch()
+    try:
+        fabric = Fabric(
+            accelerator=settings.accelerator, devices=settings.devices, precision=settings.precision, strategy=strategy
+        )
+        fabric.launch()
+    except (MisconfigurationException, RuntimeError, ValueError) as error:
+        raise _not_launched(settings, error) from error
     return fabric
+
+
+def _not_launched(settings: RunSettings, error: Exception) -> RecipeError:
+    gpus, cause = torch.cuda.device_count(), " ".join(str(error).split())
+    expected, remedy = f"run.devices of at most {gpus}", f"set run.devices={gpus}, or run.accelerator=cpu"
+    if settings.accelerator == "cpu" or (settings.accelerator == "auto" and not gpus):
+        expected, remedy = "processes that can be started together", "set run.devices=1"
+    elif not gpus:
+        expected, remedy = "a GPU, and this machine has none", "set run.accelerator=cpu"
+    return RecipeError(
+        "the run cannot start on the devices that the recipe asks for",
+        got=f"run.accelerator={settings.accelerator}, run.devices={settings.devices} ({cause})",
+        expected=expected,
+        remedy=remedy,
+    )
 
 
 def _device_in_words(fabric: Fabric) -> str:
