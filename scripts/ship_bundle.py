@@ -32,7 +32,8 @@ import yaml
 from mr2ct import read_volume, write_volume
 from mr2ct.bundles import Bundle, BundleDescription, EnsembleBundle, load_bundle, load_network, write_bundle
 from mr2ct.bundles.bundle import DESCRIPTION_FILE, read_description
-from mr2ct.bundles.card import FAILURES_FILE, LIMITS, TRAINING_FILE, fill_card, with_section
+from mr2ct.bundles.card import FAILURES_FILE, LIMITS, fill_card, with_section
+from mr2ct.bundles.card_origin import RECIPE_FILE, TRAINING_FILE
 from mr2ct.bundles.evaluation_record import EvaluationRecord
 from mr2ct.bundles.provenance import Provenance, Step, read_steps, this_step, with_short_paths
 from mr2ct.datasets.cases import find_synthrad
@@ -203,11 +204,16 @@ def ship(
     described = with_all_steps(described, target)
     runs = [run / CURVES for run in (*arguments.after, arguments.run) if (run / CURVES).is_file()]
     keeps_curve = not runs and (target / TRAINING_FILE).is_file()
+    recipe = recipe_text(arguments.run / RECIPE_FILE, target / RECIPE_FILE)
     card = fill_card(
         described,
         **{key: said[key] for key in ("intended_use", "unsuited", "failures", "citations") if key in said},
         limits=(*LIMITS, *said.get("limits", ())),
-        pictures=(FAILURES_FILE, *([TRAINING_FILE] if runs or keeps_curve else [])),
+        beside=(
+            FAILURES_FILE,
+            *([TRAINING_FILE] if runs or keeps_curve else []),
+            *([RECIPE_FILE] if recipe is not None else []),
+        ),
     )
     if described.calibration is not None:
         card = with_section(card, CARD_TITLE, uncertainty_section(described.calibration), before="Use")
@@ -219,9 +225,27 @@ def ship(
             write_training_curve(unfinished / TRAINING_FILE, runs, title=described.name)
         if keeps_curve:
             shutil.copy2(target / TRAINING_FILE, unfinished / TRAINING_FILE)
+        if recipe is not None:
+            (unfinished / RECIPE_FILE).write_text(recipe, encoding="utf-8")
         if described.calibration is not None and (target / RELIABILITY_FILE).is_file():
             shutil.copy2(target / RELIABILITY_FILE, unfinished / RELIABILITY_FILE)
     return load_bundle(target).folder
+
+
+def recipe_text(of_run: Path, shipped: Path) -> str | None:
+    """The run's resolved recipe with paths by their names alone, or the one that ships; None where there is neither."""
+    if of_run.is_file():
+        recipe = yaml.safe_load(of_run.read_text(encoding="utf-8"))
+        return yaml.safe_dump(_with_names_of_paths(recipe), sort_keys=False)
+    return shipped.read_text(encoding="utf-8") if shipped.is_file() else None
+
+
+def _with_names_of_paths(value: Any) -> Any:
+    if isinstance(value, dict):
+        return {key: _with_names_of_paths(own) for key, own in value.items()}
+    if isinstance(value, list):
+        return [_with_names_of_paths(own) for own in value]
+    return Path(value).name if isinstance(value, str) and value.startswith("/") else value
 
 
 def load_network_halves(bundle: Bundle) -> dict[str, torch.Tensor]:

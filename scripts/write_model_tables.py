@@ -16,7 +16,8 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from mr2ct.bundles.bundle import DESCRIPTION_FILE, read_description
-from mr2ct.bundles.card import FAILURES_FILE, TRAINING_FILE, scored_in_words
+from mr2ct.bundles.card import FAILURES_FILE, scored_in_words
+from mr2ct.bundles.card_origin import TRAINING_FILE
 from mr2ct.bundles.card_tables import COLUMNS, figure_table, markdown_table, shown, worst_table
 from mr2ct.bundles.ensemble_score import SCORE_FILE, EnsembleScore
 from mr2ct.bundles.evaluation_record import EvaluationRecord

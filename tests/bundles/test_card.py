@@ -7,7 +7,8 @@ import json
 import pytest
 
 from mr2ct.bundles import write_bundle
-from mr2ct.bundles.card import FAILURES_FILE, LIMITS, TRAINING_FILE, fill_card, input_in_words, with_section
+from mr2ct.bundles.card import FAILURES_FILE, LIMITS, fill_card, input_in_words, with_section
+from mr2ct.bundles.card_origin import RECIPE_FILE, TRAINING_FILE
 from mr2ct.bundles.evaluation_record import EvaluationRecord, Figure, WorstCase
 from mr2ct.bundles.provenance import Provenance, Step
 
@@ -88,6 +89,7 @@ def test_unmeasured_models_say_so(description):
         "(failures.png)",
         "- Ears are left out.",
         "(training.png)",
+        "(recipe.yaml)",
         "    mr2ct train recipes/a.yaml",
         "commit `0123456789ab` with changes, on one GPU",
         "sources `abababababab`",
@@ -97,14 +99,15 @@ def test_unmeasured_models_say_so(description):
     ],
 )
 def test_a_scored_model_s_card_has_figures_failures_and_origin(scored, words: str):
-    pictures = [FAILURES_FILE, TRAINING_FILE]
-    card = fill_card(scored, citations=["The data, 2023"], failures=["Ears are left out."], pictures=pictures)
+    beside = [FAILURES_FILE, TRAINING_FILE, RECIPE_FILE]
+    card = fill_card(scored, citations=["The data, 2023"], failures=["Ears are left out."], beside=beside)
     assert words in card
 
 
 def test_pictures_that_are_not_there_are_not_shown(scored):
     card = fill_card(scored)
     assert ".png" not in card
+    assert ".yaml)" not in card
     assert "## Known failures" in card
 
 

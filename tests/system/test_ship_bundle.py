@@ -11,6 +11,7 @@ from types import ModuleType
 
 import pytest
 import torch
+import yaml
 
 from mr2ct.bundles import BundleDescription, find_model, load_bundle, shipped, write_bundle
 from mr2ct.bundles.bundle import read_description
@@ -61,6 +62,7 @@ def run(tmp_path_factory: pytest.TempPathFactory) -> Path:
     network = build_network("attention_unet", {"widths": [4, 8]})
     write_bundle(folder / "bundle", state=network.state_dict(), description=description, card="")
     (folder / "metrics.csv").write_text(CURVE)
+    (folder / "recipe.yaml").write_text("data:\n  stores:\n  - {path: /home/me/stores/brain, weight: 0.7}\n")
     record_step(folder, Step(command="mr2ct train /somewhere/tiny.yaml", commit="c" * 40, clean=True))
     return folder
 
@@ -82,7 +84,15 @@ def shipment(data: Path, run: Path, tmp_path_factory: pytest.TempPathFactory, sc
 def test_the_bundle_is_whole_with_card_and_pictures(shipment: Path):
     bundle = load_bundle(shipment / "bundles" / "tiny")
     names = {path.name for path in bundle.folder.iterdir()}
-    assert names == {"weights.safetensors", "bundle.json", "MODEL_CARD.md", "failures.png", "training.png"}
+    assert names == {
+        "weights.safetensors",
+        "bundle.json",
+        "MODEL_CARD.md",
+        "failures.png",
+        "training.png",
+        "recipe.yaml",
+    }
+    assert yaml.safe_load((bundle.folder / "recipe.yaml").read_text())["data"]["stores"][0]["path"] == "brain"
     assert (bundle.folder / "failures.png").stat().st_size < 150_000
     for words in ("Two heads.", "Somebody 2023", "**Roughly HU.**", "mr2ct train tiny.yaml", "`cccccccccccc`"):
         assert words in bundle.card

@@ -20,8 +20,8 @@ from mr2ct.bundles.card_tables import (
 from mr2ct.bundles.description import BundleDescription
 from mr2ct.bundles.evaluation_record import EvaluationRecord
 
-FAILURES_FILE, TRAINING_FILE = "failures.png", "training.png"
-"""Pictures beside a card."""
+FAILURES_FILE = "failures.png"
+"""Beside a card: the worst cases."""
 
 _TEMPLATE = """# {name}
 
@@ -96,7 +96,7 @@ def fill_card(
     limits: Sequence[str] = LIMITS,
     failures: Sequence[str] = (),
     citations: Sequence[str] = (),
-    pictures: Sequence[str] = (),
+    beside: Sequence[str] = (),
 ) -> str:
     """The Markdown of MODEL_CARD.md for a described model.
 
@@ -104,7 +104,8 @@ def fill_card(
     ----------
     intended_use : a sentence or two. unsuited : what the model is not for. limits : sentences.
     failures : what was seen to go wrong, sentences; shown where cases were scored.
-    citations : of the data, each a line. pictures : which of `FAILURES_FILE`, `TRAINING_FILE` lie beside the card.
+    citations : of the data, each a line.
+    beside : which of `FAILURES_FILE` and `card_origin.TRAINING_FILE`, `RECIPE_FILE` lie beside the card.
 
     Example
     -------
@@ -126,8 +127,8 @@ def fill_card(
         licence_words=licence_in_words(description.licence),
         training_data=description.training_data,
         metrics=_figures(description),
-        failures=failures_in_words(description.evaluation, failures, pictures),
-        made=how_made(description, picture=TRAINING_FILE if TRAINING_FILE in pictures else None),
+        failures=failures_in_words(description.evaluation, failures, beside),
+        made=how_made(description, beside),
         intended_use=intended_use,
         unsuited="Not for:\n\n" + in_list(unsuited),
         limits=in_list(limits),
@@ -180,14 +181,14 @@ def scored_in_words(record: EvaluationRecord) -> str:
     return f"{words}\n\n**{record.caveat}**" if record.caveat else words
 
 
-def failures_in_words(record: EvaluationRecord | None, sentences: Sequence[str], pictures: Sequence[str]) -> str:
+def failures_in_words(record: EvaluationRecord | None, sentences: Sequence[str], beside: Sequence[str]) -> str:
     """The section of known failures; a blank line where no case was looked at."""
     if record is None or not record.worst:
         return ""
     chosen = "The worst case of each plane" if len({case.plane for case in record.worst}) > 1 else "The worst cases"
     sentence = f"{chosen}, by MAE (HU), which is also given in each tissue of the true CT:"
     lines = ["", "## Known failures", "", sentence, "", worst_table(record.worst)]
-    if FAILURES_FILE in pictures:
+    if FAILURES_FILE in beside:
         lines += ["", f"![The worst cases: MR, sCT, CT and their difference]({FAILURES_FILE})"]
     if sentences:
         lines += ["", in_list(sentences)]

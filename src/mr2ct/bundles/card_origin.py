@@ -38,8 +38,12 @@ def licence_in_words(licence: str) -> str:
     return f"{words} {_NON_COMMERCIAL_WORDS}" if licence == NON_COMMERCIAL else words
 
 
-def how_made(description: BundleDescription, *, picture: str | None) -> str:
-    """The commands that trained and scored the weights, each with its code, and the picture of the training."""
+RECIPE_FILE, TRAINING_FILE = "recipe.yaml", "training.png"
+"""Beside a card: the recipe of the last training, every key filled in, and the course of the training."""
+
+
+def how_made(description: BundleDescription, beside: Sequence[str]) -> str:
+    """The commands that trained and scored the weights, each with its code, and what lies `beside` the card of it."""
     made_with = ", ".join(f"{name} {version}" for name, version in sorted(description.created_with.items()))
     parts = [f"Made with {made_with}." if made_with else ""]
     origin = description.provenance
@@ -47,8 +51,11 @@ def how_made(description: BundleDescription, *, picture: str | None) -> str:
         parts.append("The commands were not recorded.")
     else:
         parts += [steps_in_words("Trained by", origin.training), steps_in_words("Scored by", origin.scoring)]
-    if picture is not None:
-        parts.append(f"![Terms of the loss, and the MAE on validation patients, by step]({picture})")
+    if RECIPE_FILE in beside:
+        parts.append(f"[{RECIPE_FILE}]({RECIPE_FILE}) is the recipe of the last training, with every key.")
+    if TRAINING_FILE in beside:
+        curve = "Terms of the loss, and the MAE on validation patients, by step, of the runs whose curves were kept"
+        parts.append(f"{curve}:\n\n![The course of the training]({TRAINING_FILE})")
     return "\n\n".join(part for part in parts if part)
 
 

@@ -78,7 +78,7 @@ def fill_ensemble_card(
     weights = ", ".join(f"{member.name} `{member.weights_sha256[:12]}`" for member in members)
     scoring = steps_in_words("Scored by", scored.scoring) if scored else ""
     record = scored.evaluation if scored else None
-    pictures = (FAILURES_FILE,) if pictured else ()
+    beside = (FAILURES_FILE,) if pictured else ()
     return _TEMPLATE.format(
         name=name,
         rows="\n".join(rows),
@@ -86,7 +86,7 @@ def fill_ensemble_card(
         unsuited="Not for:\n\n" + in_list(UNSUITED),
         licences="\n\n".join(licence_in_words(licence) for licence in sorted({member.licence for member in members})),
         figures=figures_in_words(record) if record else "Not measured.",
-        failures=failures_in_words(record, scored.failures if scored else (), pictures),
+        failures=failures_in_words(record, scored.failures if scored else (), beside),
         made=f"It has no weights of its own; those of its members: {weights}.\n\n{scoring}".strip(),
         cite=in_list([f"mr2ct, ensemble {name} of {weights}.", *(scored.citations if scored else ())]),
     )
