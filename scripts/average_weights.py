@@ -4,8 +4,9 @@
 
 Runs that ended in the same valley of the loss give a mean that is as good as they are or better (Wortsman 2022,
 arXiv:2203.05482); others do not, so score it on the validation patients before you believe it. Written to --out: the
-bundle, as `scripts/ship_bundle.py` takes it, and the command in `commands.jsonl`. The name, the figures of training and
-all else that the description says are those of the last run. Buffers, the statistics of batch norm, are averaged too.
+bundle, as `scripts/ship_bundle.py` takes it, and the command in `commands.jsonl`. What the description says is what it
+says of the last run, without figures and calibration: of the mean nothing has been measured. Buffers, the statistics of
+batch norm, are averaged too.
 """
 
 from __future__ import annotations
@@ -17,10 +18,15 @@ from pathlib import Path
 import torch
 from torch import Tensor
 
-from mr2ct.bundles import load_bundle, load_network, write_bundle
+from mr2ct.bundles import Bundle, load_bundle, load_network, write_bundle
+from mr2ct.bundles.card import fill_card
 from mr2ct.bundles.provenance import record_step, this_step
-from mr2ct.errors import Mr2ctError
+from mr2ct.errors import BundleError, Mr2ctError
 from mr2ct.io.atomic import atomic_folder
+
+SHARED = ("network", "hu_range", "preprocessing", "planes", "context_slices", "spacing_mm")
+"""Keys of bundle.json in which the runs must agree: what their weights were learnt for."""
+UNMEASURED = {"metrics": {}, "evaluation": None, "calibration": None}
 
 
 def main(words: Sequence[str] | None = None) -> None:
@@ -35,15 +41,27 @@ def main(words: Sequence[str] | None = None) -> None:
 
 
 def average(runs: Sequence[Path], out: Path) -> None:
-    """Write the mean of the runs' bundles to `out`. Raises BundleError where one is no bundle."""
+    """Write the mean of the runs' bundles to `out`. Raises BundleError where one is no bundle, or unlike the first."""
     bundles = [load_bundle(run / "bundle") for run in runs]
-    networks = {(bundle.description.network.name, str(bundle.description.network.arguments)) for bundle in bundles}
-    if len(networks) > 1:
-        raise SystemExit(f"the runs have different networks: {'; '.join(sorted(map(' '.join, networks)))}")
+    for bundle in bundles[1:]:
+        require_alike(bundles[0], bundle)
     mean = mean_weights([load_network(bundle).state_dict() for bundle in bundles])
+    described = bundles[-1].description.model_copy(update=UNMEASURED)
     with atomic_folder(out) as unfinished:
-        write_bundle(unfinished / "bundle", state=mean, description=bundles[-1].description, card=bundles[-1].card)
+        write_bundle(unfinished / "bundle", state=mean, description=described, card=fill_card(described))
         record_step(unfinished, this_step("CPU"))
+
+
+def require_alike(first: Bundle, other: Bundle) -> None:
+    """Raise BundleError, naming the keys, where two bundles' weights were learnt for different things."""
+    differing = [key for key in SHARED if getattr(first.description, key) != getattr(other.description, key)]
+    if differing:
+        raise BundleError(
+            "the runs do not fit together",
+            got=f"{other.folder} has another {' and another '.join(differing)} than {first.folder}",
+            expected=f"runs alike in {', '.join(SHARED)}",
+            remedy="leave it out, or take its mean with runs of its own kind",
+        )
 
 
 def mean_weights(states: Sequence[Mapping[str, Tensor]]) -> dict[str, Tensor]:

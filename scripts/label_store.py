@@ -4,9 +4,9 @@
         --patients runs/a/unpaired.json
     mr2ct train recipe.yaml --init-from runs/a/bundle        # method: supervised, its store stores/agreed
 
-Every training slice of the store becomes a case whose CT is the median of the models' answers, each asked as the slice
-is, mirrored (left to right), and at 0.9 and 1.1 of its size. No true CT of a training patient is read, so models of
-unpaired training can teach. --patients, the file that such a run writes, leaves only the patients whose MR it saw.
+Every training slice that has an MR becomes a case whose CT is the median of the models' answers, each asked as the
+slice is, mirrored (left to right), and at 0.9 and 1.1 of its size. No true CT of a training patient is read, so models
+of unpaired training can teach. --patients, the file that such a run writes, leaves only the patients whose MR it saw.
 --atlases adds what real CT show: those of the patients whose CT that run saw, bent onto the models' median; the CT
 is then the mean of that median and of what the atlases show, those counted most that are like the median there.
 Where an MR ends before the outline does, at a neck, no model knows the CT: there the tissue above goes on to the
@@ -34,9 +34,10 @@ from torch.nn import functional as F
 
 from mr2ct.bundles import find_bundle
 from mr2ct.datasets.atlases import AtlasFit, fused
+from mr2ct.datasets.relabelling import begin_relabelled_store
 from mr2ct.datasets.short_field import SIDE_VOXELS, outline_edge, sides_of
-from mr2ct.datasets.splits import Split, read_split, write_split
-from mr2ct.datasets.store import CaseStore, StoredCase, create_store, write_case
+from mr2ct.datasets.splits import read_split
+from mr2ct.datasets.store import CaseStore, StoredCase, write_case
 from mr2ct.errors import DataSetError, Mr2ctError
 from mr2ct.hounsfield import AIR_HU
 from mr2ct.inference import Translator
@@ -74,25 +75,24 @@ def label(
     """Write the store `out`, and return how many of its cases got their CT from `models`."""
     split = read_split(store.root / "split.json")
     of_mr, of_ct = read_sides(patients) if patients else (split.train, ())
-    taught, imaged = set(split.train) & set(of_mr), set(split.train) & set(of_ct)
+    train = set(split.train)
+    taught = [case for case in store.of_patients(sorted(train & set(of_mr))) if case.has_mr]
+    imaged = [case for case in store.of_patients(sorted(train & set(of_ct))) if case.has_ct]
     if with_atlases and not imaged:
         raise DataSetError("no patient to take atlases from", remedy="name the run's unpaired.json by --patients")
-    atlases = Atlases.of(store.of_patients(sorted(imaged))) if with_atlases else None
+    atlases = Atlases.of(imaged) if with_atlases else None
     if not taught:
-        raise DataSetError("no training patient is left", expected=f"some of {store.root / 'split.json'}")
+        raise DataSetError(
+            "no training patient is left", expected=f"some of {store.root / 'split.json'}, with an MR in the store"
+        )
     with atomic_folder(out) as unfinished:
-        create_store(unfinished, settings=store.settings)
-        kept = Split(train=tuple(sorted(taught)), validation=split.validation, test=(), seed=split.seed)
-        write_split(kept, unfinished / "split.json")
-        for case in store.of_patients(split.validation):
-            write_case(unfinished, info=case.info, mr=case.mr(), ct=case.ct(), mask=case.mask())
-        cases = store.of_patients(kept.train)
-        for case in cases:
+        begin_relabelled_store(unfinished, of=store, split=split, train={case.info.patient for case in taught})
+        for case in taught:
             record = {**case.info.record, AGREED: [model.description.weights_sha256 for model in models]}
             info = replace(case.info, record=record)
             ct = continued_beyond_the_field(agreed_ct(case, models, atlases), case)
             write_case(unfinished, info=info, mr=case.mr(), ct=ct, mask=case.mask())
-    return len(cases)
+    return len(taught)
 
 
 def read_sides(path: Path) -> tuple[Sequence[str], Sequence[str]]:

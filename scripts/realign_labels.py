@@ -22,8 +22,9 @@ from numpy.typing import NDArray
 
 from mr2ct.bundles import find_bundle
 from mr2ct.datasets.realignment import Realignment
-from mr2ct.datasets.splits import Split, read_split, write_split
-from mr2ct.datasets.store import CaseStore, StoredCase, create_store, write_case
+from mr2ct.datasets.relabelling import begin_relabelled_store
+from mr2ct.datasets.splits import read_split
+from mr2ct.datasets.store import CaseStore, StoredCase, write_case
 from mr2ct.errors import Mr2ctError
 from mr2ct.inference import Translator
 from mr2ct.inference.slice_frame import slice_hu
@@ -47,11 +48,7 @@ def realign(store: CaseStore, out: Path, models: Sequence[Translator]) -> list[f
     split = read_split(store.root / "split.json")
     changes = []
     with atomic_folder(out) as unfinished:
-        create_store(unfinished, settings=store.settings)
-        kept = Split(train=split.train, validation=split.validation, test=(), seed=split.seed)
-        write_split(kept, unfinished / "split.json")
-        for case in store.of_patients(split.validation):
-            write_case(unfinished, info=case.info, mr=case.mr(), ct=case.ct(), mask=case.mask())
+        begin_relabelled_store(unfinished, of=store, split=split, train=split.train)
         for case in store.of_patients(split.train):
             ct, mask = np.asarray(case.ct(), float), case.mask() > 0
             moved = realigned(case, models)

@@ -19,7 +19,8 @@ from typing import Any
 
 import torch
 
-from mr2ct.datasets.packing import packed_parts, unpack_store
+from mr2ct.datasets.packing import packed_cases, unpack_store
+from mr2ct.datasets.store import finished_cases
 from mr2ct.errors import Mr2ctError
 from mr2ct.io.atomic import atomic_file
 from mr2ct.training.loop import STOPPED
@@ -82,9 +83,10 @@ def _records(path: Path | None) -> dict[str, Any]:
 
 
 def _unpack_stores(recipe: Recipe, packed: Path | None) -> None:
+    """Make the recipe's stores, or go on where an unpacking was cut off; a store that has cases of its own stays."""
     for store in (*recipe.data.stores, *recipe.data.paired_stores):
         root = Path(store.path)
-        if packed is not None and not (root / "store.json").exists() and packed_parts(packed / root.name):
+        if packed is not None and set(finished_cases(root)) < packed_cases(packed / root.name):
             print(f"{root}: {unpack_store(packed / root.name, root)} cases unpacked", flush=True)
 
 
@@ -113,7 +115,9 @@ def _parser() -> argparse.ArgumentParser:
     parser.add_argument("--minutes", type=float, default=9.0, help="of the whole call (9)")
     parser.add_argument("--out", type=Path, default=Path("runs/zoo"), help="the output folder (runs/zoo)")
     parser.add_argument("--from", dest="from_", type=Path, help="go on from the output folder of an earlier call")
-    parser.add_argument("--packed", type=Path, help="unpack stores that are missing from the parts in this folder")
+    parser.add_argument(
+        "--packed", type=Path, help="unpack stores that are missing, or unfinished, from the parts in this folder"
+    )
     parser.add_argument("--compact", action="store_true", help="a smaller state, from which a run goes on nearly alike")
     parser.add_argument("--set", action="append", default=[], metavar="KEY=VALUE", help="override a recipe's key")
     return parser

@@ -7,7 +7,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from mr2ct.datasets.packing import pack_store, packed_parts, slices_of, unpack_store, whole_cases
+from mr2ct.datasets.packing import pack_store, packed_cases, packed_parts, slices_of, unpack_store, whole_cases
 from mr2ct.datasets.sampling import SLICE_OF
 from mr2ct.datasets.store import CaseInfo, CaseStore, StoredCase, create_store, write_case
 from mr2ct.errors import DataSetError
@@ -51,6 +51,7 @@ def test_a_store_comes_out_bit_for_bit(store, tmp_path, part_bytes):
     )
     assert (len(parts) > 1) == (part_bytes == 1000)
     assert packed_parts(tmp_path / "packed") == parts
+    assert packed_cases(tmp_path / "packed") == {case.info.case for case in store.cases}
     assert unpack_store(tmp_path / "packed", tmp_path / "back") == 4
     back = CaseStore.open(tmp_path / "back")
     assert back.settings == SETTINGS
@@ -58,6 +59,22 @@ def test_a_store_comes_out_bit_for_bit(store, tmp_path, part_bytes):
     assert (tmp_path / "back" / "split.json").read_text() == "{}"
     # to unpack again changes nothing, and what is missing is added
     assert unpack_store(tmp_path / "packed", tmp_path / "back") == 4
+
+
+@pytest.mark.parametrize("name", ["tiny", "tiny[1]"])
+def test_a_name_that_begins_alike_is_another_store(store, tmp_path, name):
+    (other,) = pack_store(store.root, tmp_path / f"{name}.v2", cases=whole_cases(store.cases[:1]))
+    old = pack_store(store.root, tmp_path / name, cases=whole_cases(store.cases), part_bytes=1000)
+    (own,) = pack_store(store.root, tmp_path / name, cases=whole_cases(store.cases))
+    assert packed_parts(tmp_path / name) == [own]
+    assert packed_parts(tmp_path / f"{name}.v2") == [other]
+    assert not any(part.exists() for part in old)
+    assert unpack_store(tmp_path / name, tmp_path / "back") == 4
+
+
+def test_of_no_store_nothing_is_packed(tmp_path):
+    assert packed_parts(tmp_path / "nowhere" / "tiny") == []
+    assert packed_cases(tmp_path / "nowhere" / "tiny") == set()
 
 
 def test_slices_of_a_volume_are_its_slices(store, tmp_path):
@@ -95,6 +112,16 @@ def test_a_missing_part_is_named(store, tmp_path):
     parts[0].unlink()
     with pytest.raises(DataSetError, match="incomplete"):
         unpack_store(tmp_path / "packed", tmp_path / "back")
+
+
+# of a part without its last bytes, a case inside it is taken for the whole
+@pytest.mark.parametrize(("left", "said"), [(100, "cannot be read.*bring it again"), (-500, "is no packed store")])
+@pytest.mark.parametrize("read", [packed_cases, lambda stem: unpack_store(stem, stem.with_name("back"))])
+def test_a_part_that_was_cut_off_is_named(store, tmp_path, read, left, said):
+    (part,) = pack_store(store.root, tmp_path / "packed", cases=whole_cases(store.cases))
+    part.write_bytes(part.read_bytes()[:left])
+    with pytest.raises(DataSetError, match=f"packed.1of1.npz {said}"):
+        read(tmp_path / "packed")
 
 
 def test_nothing_to_pack_is_an_error(store, tmp_path):

@@ -7,7 +7,7 @@ import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from mr2ct.datasets.short_field import ShortField
+from mr2ct.datasets.short_field import ShortField, outline_edge, sides_of
 
 
 def seeded(seed: int) -> torch.Generator:
@@ -79,6 +79,35 @@ def test_volumes_are_cut_too():
     changed = ShortField(share=1.0)(mask, mask, mask, seeded(1))
     assert (changed[..., 10, :] == 0).all()
     assert (changed[..., 48:, :] == 1).all()
+
+
+def lengths_one_by_one(places, edge, degrees):
+    """The voxels of each line, counted as a set."""
+    angles = torch.deg2rad(torch.tensor([float(angle) for angle in degrees]))
+    normals = torch.stack([angles.cos(), angles.sin()])
+    near = (places.float() @ normals) > (edge.float() @ normals).amax(0) - 2
+    across = (places.float() @ torch.stack([-normals[1], normals[0]])).round()
+    return torch.tensor([len(set(across[own, k].tolist())) for k, own in enumerate(near.T)])
+
+
+@pytest.mark.parametrize("degrees", [range(360), range(-150, -29)])
+@given(seed=st.integers(0, 10_000), side=st.integers(3, 70), share=st.floats(0, 1))
+@settings(max_examples=20, deadline=None)
+def test_lengths_are_counts_of_different_voxels(degrees, seed, side, share):
+    _, mask = head()
+    inside = mask[0, 0, :, : side + 20]
+    edge = torch.nonzero(outline_edge(inside))
+    places = torch.nonzero(inside * (torch.rand(inside.shape, generator=seeded(seed)) < share))
+    _, _, near, lengths = sides_of(places, edge, degrees)
+    expected = lengths_one_by_one(places, edge, degrees)
+    assert near.shape == (len(places), len(degrees))
+    assert lengths.dtype == expected.dtype
+    assert torch.equal(lengths, expected)
+
+
+def test_of_no_places_no_line_has_a_length():
+    edge = torch.nonzero(outline_edge(torch.ones(9, 9)))
+    assert sides_of(edge[:0], edge, range(360))[-1].tolist() == 360 * [0]
 
 
 @given(st.integers(0, 10_000))

@@ -12,6 +12,7 @@ import pytest
 
 from mr2ct.datasets.splits import Split, read_split, write_split
 from mr2ct.datasets.store import CaseInfo, CaseStore, create_store, write_case
+from mr2ct.errors import DataSetError
 from mr2ct.hounsfield import HuScaling
 
 HU_RANGE = (-1024.0, 3071.0)
@@ -58,6 +59,38 @@ def test_ct_are_what_most_answers_say_inside_the_mask(label: ModuleType, store: 
         assert case.info.record == {"made": 1, "agreed": ["a", "a", "a"]}
         original = next(own for own in store.cases if own.info.case == case.info.case)
         assert np.array_equal(case.mr(), original.mr())
+
+
+def write_lone_cases(root: Path) -> None:
+    """A CT of training patient a, the MR of training patient e and of validation patient f, the CT of patient g."""
+    for patient, plane, image in (("a", "lone", "ct"), ("e", "mr", "mr"), ("f", "mr", "mr"), ("g", "ct", "ct")):
+        info = CaseInfo(f"{patient}-{plane}", patient, "A", "real", (12, 20, 1), np.eye(4).tolist(), {})
+        write_case(root, info=info, mask=np.ones(info.shape), **{image: np.ones(info.shape)})
+    split = Split(train=("a", "b", "e", "g"), validation=("c", "f"), test=("d",), seed=1)
+    write_split(split, root / "split.json")
+
+
+def test_cases_without_their_partner_are_labelled_or_left_out(label: ModuleType, store: CaseStore, tmp_path: Path):
+    write_lone_cases(store.root)
+    agreed = tmp_path / "agreed"
+    assert label.label(CaseStore.open(store.root), agreed, [model(np.zeros_like)]) == 5
+    found = {case.info.case for case in CaseStore.open(agreed).cases}
+    assert found == {f"{patient}-{plane}" for patient in "abc" for plane in SHAPES} | {"e-mr"}
+    assert read_split(agreed / "split.json") == Split(train=("a", "b", "e"), validation=("c", "f"), test=(), seed=1)
+
+
+def test_atlases_are_of_cases_that_have_a_ct(label: ModuleType, store: CaseStore, tmp_path: Path):
+    write_lone_cases(store.root)
+    sides = tmp_path / "unpaired.json"
+    sides.write_text(json.dumps({"mr": ["b"], "ct": ["a", "e", "g"]}))
+    whole = CaseStore.open(store.root)
+    assert label.label(whole, tmp_path / "agreed", [model(np.zeros_like)], patients=sides, with_atlases=True) == 2
+    sides.write_text(json.dumps({"mr": ["b"], "ct": ["e"]}))
+    with pytest.raises(DataSetError, match="no patient to take atlases from"):
+        label.label(whole, tmp_path / "other", [model(np.zeros_like)], patients=sides, with_atlases=True)
+    sides.write_text(json.dumps({"mr": ["g"], "ct": ["a"]}))
+    with pytest.raises(DataSetError, match="no training patient is left"):
+        label.label(whole, tmp_path / "other", [model(np.zeros_like)], patients=sides)
 
 
 def test_mirrored_and_resized_answers_come_back_in_place(label: ModuleType):

@@ -14,8 +14,9 @@ import pytest
 import yaml
 
 from mr2ct.bundles import load_bundle
+from mr2ct.datasets.packing import pack_store, packed_parts, whole_cases
 from mr2ct.datasets.splits import Split, write_split
-from mr2ct.datasets.store import CaseInfo, create_store, write_case
+from mr2ct.datasets.store import CaseInfo, CaseStore, create_store, finished_cases, write_case
 from mr2ct.preprocessing.pipeline import default_pipeline
 
 ROOT = Path(__file__).parents[2]
@@ -107,6 +108,37 @@ def test_two_slices_of_a_run_from_a_packed_store(call, recipe, tmp_path):
     assert all(path.stat().st_size < LARGEST for path in files)
     bundle = load_bundle(tmp_path / "second/tiny/bundle")
     assert bundle.description.metrics["validation_mae_hu"] == second["scores"]["mae_hu"]
+
+
+def test_an_unpacking_that_was_cut_off_is_gone_on_with(tmp_path, recipe, monkeypatch, script, capsys):
+    monkeypatch.chdir(tmp_path)
+    root, zoo = Path("stores/tiny"), script("train_zoo")
+    write_phantom_slices(root)
+    pack_store(root, Path("packed/tiny"), cases=whole_cases(CaseStore.open(root).cases), part_bytes=30_000)
+    assert len(packed_parts(Path("packed/tiny"))) > 1
+    monkeypatch.setattr(zoo, "_train", lambda *_, **__: {})
+    words = ["--out", "out", "--packed", "packed", str(recipe)]
+    for case in ("p0-axial", "p2-sagittal"):
+        shutil.rmtree(root / "cases" / case)
+    left = {path: path.stat().st_mtime_ns for path in root.rglob("*.npy")}
+    zoo.main(words)
+    assert "stores/tiny: 9 cases unpacked" in capsys.readouterr().out
+    assert len(finished_cases(root)) == 9
+    assert {path: path.stat().st_mtime_ns for path in left} == left
+    zoo.main(words)
+    assert "unpacked" not in capsys.readouterr().out
+
+
+def test_a_store_that_the_parts_are_slices_of_stays_as_it_is(tmp_path, recipe, monkeypatch, script, capsys):
+    monkeypatch.chdir(tmp_path)
+    root, zoo = Path("stores/tiny"), script("train_zoo")
+    write_phantom_slices(root)
+    pack_store(root, Path("packed/tiny"), cases=whole_cases(CaseStore.open(root).cases))
+    monkeypatch.setattr(zoo, "_train", lambda *_, **__: {})
+    (root / "cases" / "p0-axial").rename(root / "cases" / "p0")
+    zoo.main(["--out", "out", "--packed", "packed", str(recipe)])
+    assert "unpacked" not in capsys.readouterr().out
+    assert "p0-axial" not in finished_cases(root)
 
 
 def test_what_is_missing_is_named_with_the_line_that_installs_it(call, tmp_path):

@@ -70,6 +70,15 @@ def test_the_seed_decides():
     assert shown(1) != shown(2)
 
 
+@pytest.mark.parametrize("dtype", [torch.float16, torch.float64])
+def test_old_images_come_back_as_the_new_ones_are(dtype):
+    pool = ImagePool(size=2, seed=0)
+    pool.load_state_dict({**pool.state_dict(), "images": [numbered(1)[0].to(dtype), numbered(2)[0].to(dtype)]})
+    shown = [pool.swap(numbered(n)) for n in range(3, 33)]
+    assert {image.dtype for image in shown} == {torch.float32}
+    assert {1.0, 2.0} <= {float(image[0, 0, 0, 0]) for image in shown}
+
+
 @pytest.mark.skipif(not torch.cuda.is_available(), reason="no GPU here")
 def test_a_pool_loaded_onto_the_cpu_serves_a_gpu():
     pool = ImagePool(size=2, seed=0)

@@ -52,6 +52,14 @@ def test_a_new_parcel_takes_the_place_of_the_old(folder, tmp_path):
     assert beside.exists()
 
 
+def test_a_name_that_begins_alike_is_another_parcel(folder, tmp_path):
+    (other,) = write_parcel([folder / "last.pt"], folder, tmp_path / "state.v2")
+    (own,) = write_parcel([folder / "last.pt"], folder, tmp_path / "state")
+    assert parts_of(tmp_path / "state") == [own]
+    assert parts_of(tmp_path / "state.v2") == [other]
+    assert other.exists()
+
+
 @pytest.mark.parametrize("harm", ["missing", "changed", "foreign", "another"])
 def test_damage_is_found(folder, tmp_path, harm):
     parts = write_parcel([folder / "last.pt"], folder, tmp_path / "state", part_bytes=2000)

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import io
 import json
-import re
+import zipfile
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import asdict, dataclass, replace
 from pathlib import Path
@@ -22,13 +22,14 @@ from mr2ct.datasets.store import CaseInfo, CaseStore, StoredCase, create_store, 
 from mr2ct.errors import DataSetError
 from mr2ct.geometry import PLANE_AXIS
 from mr2ct.io.atomic import atomic_file
+from mr2ct.io.numbered_parts import numbered_parts, part_path
 
 PART_BYTES = 14_800_000
 _FORMAT = "mr2ct packed store 1"
 _HEAD = "store"
 _CASE = "case "
 _IMAGES = ("mr", "ct", "mask")
-_PART = re.compile(r".+\.(\d+)of(\d+)\.npz")
+_ENDING = ".npz"
 
 
 @dataclass(frozen=True)
@@ -61,7 +62,7 @@ def pack_store(
         if groups[-1] and sum(one.nbytes for one in groups[-1].values()) + blob.nbytes > part_bytes:
             groups.append({})
         groups[-1][name] = blob
-    parts = [stem.with_name(f"{stem.name}.{n}of{len(groups)}.npz") for n in range(1, len(groups) + 1)]
+    parts = [part_path(stem, n, len(groups), ending=_ENDING) for n in range(1, len(groups) + 1)]
     for part, group in zip(parts, groups, strict=True):
         with atomic_file(part) as partial, partial.open("wb") as file:
             np.savez(file, **{_HEAD: _text(head), **group})  # type: ignore[arg-type]
@@ -72,8 +73,22 @@ def pack_store(
 
 def packed_parts(stem: Path) -> list[Path]:
     """The parts of a packed store that are there, in their order."""
-    found = [(path, _PART.fullmatch(path.name)) for path in stem.parent.glob(f"{stem.name}.*of*.npz")]
-    return [path for _, path in sorted((int(match[1]), path) for path, match in found if match)]
+    return [part.path for part in numbered_parts(stem, ending=_ENDING)]
+
+
+def packed_cases(stem: Path) -> set[str]:
+    """The names of the cases in the parts that are there; of the cases nothing else is read.
+
+    Raises
+    ------
+    DataSetError : a part cannot be read or is none.
+    """
+    names: set[str] = set()
+    for part in packed_parts(stem):
+        with _opened(part) as archive:
+            _read_head(archive, part)
+            names.update(_case_names(archive))
+    return names
 
 
 def unpack_store(stem: Path, root: Path) -> int:
@@ -83,25 +98,24 @@ def unpack_store(stem: Path, root: Path) -> int:
     ------
     DataSetError : a part is missing or is none; the store exists with other settings.
     """
-    parts = packed_parts(stem)
-    numbers = [tuple(map(int, _PART.fullmatch(part.name).groups())) for part in parts]  # type: ignore[union-attr]
-    if not parts or numbers != [(n, len(parts)) for n in range(1, len(parts) + 1)]:
+    parts = numbered_parts(stem, ending=_ENDING)
+    if not parts or [part[:2] for part in parts] != [(len(parts), n) for n in range(1, len(parts) + 1)]:
         raise DataSetError(
             f"the packed store {stem} is incomplete",
-            got=", ".join(part.name for part in parts) or "no part",
+            got=", ".join(part.path.name for part in parts) or "no part",
             expected=f"{stem.name}.1ofN.npz to {stem.name}.NofN.npz",
         )
     there = set(finished_cases(root))
     for part in parts:
-        with _opened(part) as archive:
-            head = _read_head(archive, part)
+        with _opened(part.path) as archive:
+            head = _read_head(archive, part.path)
             create_store(root, settings=head["settings"])
             if head["split"] is not None:
                 with atomic_file(root / "split.json") as partial:
                     partial.write_text(head["split"], encoding="utf-8")
-            for name in archive.files:
-                if name.startswith(_CASE) and name.removeprefix(_CASE) not in there:
-                    case = _unpacked(archive[name].tobytes())
+            for name in _case_names(archive):
+                if name not in there:
+                    case = _unpacked(archive[_CASE + name].tobytes())
                     write_case(root, info=case.info, **case.images)
     return len(finished_cases(root))
 
@@ -192,8 +206,12 @@ def _unpacked(blob: bytes) -> PackedCase:
 def _opened(part: Path) -> Any:
     try:
         return np.load(part, allow_pickle=False)
-    except (OSError, ValueError) as error:
+    except (OSError, ValueError, zipfile.BadZipFile) as error:
         raise DataSetError(f"{part} cannot be read", got=error, remedy="bring it again") from error
+
+
+def _case_names(archive: Any) -> list[str]:
+    return [name.removeprefix(_CASE) for name in archive.files if name.startswith(_CASE)]
 
 
 def _read_head(archive: Any, part: Path) -> dict[str, Any]:

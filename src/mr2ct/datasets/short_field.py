@@ -14,6 +14,8 @@ import torch
 from torch import Tensor
 from torch.nn import functional as F
 
+from mr2ct.datasets.dilation import dilated
+
 _REACH = 2
 """Voxels from the outline's edge at which tissue touches it; skin lies further in, for outlines are generous."""
 SIDE_VOXELS = 50
@@ -48,7 +50,7 @@ class ShortField:
         `tissue` is 1 where the sample's CT is no air, `mask` 1 inside its outline; both (N, 1, *spatial).
         """
         chosen, widths = torch.rand(2, mr.shape[0], generator=generator)
-        touching, seen = tissue * mask * _grown(1 - mask, _REACH), torch.ones_like(mask)
+        touching, seen = tissue * mask * dilated(1 - mask, _REACH), torch.ones_like(mask)
         tilts = self._tilts(mr.shape[0], generator)
         for n in torch.nonzero(chosen < self.share).flatten().tolist():
             cuts, longest = _straight(touching[n, 0], mask[n, 0])
@@ -56,7 +58,7 @@ class ShortField:
             if longest is not None and tilts[n]:
                 seen[n, 0] -= longest.beyond(cuts.shape, width=width, tilt_deg=tilts[n])
             else:
-                seen[n] -= _grown(cuts[None, None], width)[0]
+                seen[n] -= dilated(cuts[None, None], width)[0]
         return mr * seen
 
     def _tilts(self, count: int, generator: torch.Generator) -> list[float]:
@@ -83,11 +85,6 @@ class _Side:
         depth = (cos * along - sin * across) * first + (sin * along + cos * across) * second
         outside: Tensor = (depth > -width).to(self.middle)
         return outside.expand(*shape)
-
-
-def _grown(region: Tensor, voxels: int) -> Tensor:
-    pool = F.max_pool2d if region.dim() == 4 else F.max_pool3d
-    return pool(region, 2 * voxels + 1, stride=1, padding=voxels)
 
 
 def _straight(touching: Tensor, mask: Tensor) -> tuple[Tensor, _Side | None]:
@@ -123,9 +120,11 @@ def sides_of(places: Tensor, edge: Tensor, degrees: Sequence[int]) -> tuple[Tens
     normals = torch.stack([angles.cos(), angles.sin()])
     reach = (edge.float() @ normals).amax(0)
     near = (places.float() @ normals) > reach - _REACH
-    across = (places.float() @ torch.stack([-normals[1], normals[0]])).round()
-    lengths = torch.tensor([len(set(across[own, k].tolist())) for k, own in enumerate(near.T)], device=edge.device)
-    return normals, reach, near, lengths
+    across = (places.float() @ torch.stack([-normals[1], normals[0]])).round().long()
+    widest = int(across.abs().max()) if len(places) else 0
+    filled = torch.zeros(2 * widest + 1, len(degrees), dtype=torch.bool, device=edge.device)
+    filled[across[near] + widest, torch.nonzero(near)[:, 1]] = True
+    return normals, reach, near, filled.sum(0)
 
 
 def outline_edge(mask: Tensor) -> Tensor:

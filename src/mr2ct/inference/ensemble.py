@@ -84,7 +84,8 @@ def load_model(
 
     Example
     -------
-    >>> load_model(find_model("brain-attention-unet")).views  # doctest: +SKIP
+    >>> from mr2ct.bundles import find_model
+    >>> load_model(find_model("brain-attention-unet"), device="cpu", flips=True).views
     ('plain', 'mirrored')
     """
     if isinstance(model, EnsembleBundle):

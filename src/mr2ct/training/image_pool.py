@@ -42,8 +42,8 @@ class ImagePool:
             return image
         place = int(torch.randint(self.size, (1,), generator=self._generator))
         old, self._images[place] = self._images[place], image.clone()
-        # after a resume the kept images lie on the CPU
-        return old.to(image.device)
+        # after a resume the kept images lie on the CPU, those of a compact state in fewer bits
+        return old.to(image)
 
     def state_dict(self) -> dict[str, Any]:
         """The images and the generator's state."""

@@ -11,7 +11,6 @@ from __future__ import annotations
 import hashlib
 import io
 import json
-import re
 import tarfile
 import zlib
 from collections.abc import Iterable
@@ -23,11 +22,11 @@ from numpy.typing import NDArray
 
 from mr2ct.errors import RecipeError
 from mr2ct.io.atomic import atomic_file, atomic_folder
+from mr2ct.io.numbered_parts import numbered_parts, part_path
 
 FORMAT = "mr2ct parcel 1"
 PART_BYTES = 14_900_000
 _PLANES = 4
-_PART = re.compile(r"(?P<name>.+)\.(?P<number>\d+)of(?P<count>\d+)")
 
 
 def write_parcel(files: Iterable[Path], root: Path, stem: Path, *, part_bytes: int = PART_BYTES) -> list[Path]:
@@ -50,7 +49,7 @@ def write_parcel(files: Iterable[Path], root: Path, stem: Path, *, part_bytes: i
     pieces = [content[at : at + part_bytes] for at in range(0, len(content), part_bytes)]
     parts = []
     for number, piece in enumerate(pieces, start=1):
-        part = stem.with_name(f"{stem.name}.{number}of{len(pieces)}")
+        part = part_path(stem, number, len(pieces))
         head = {"format": FORMAT, "number": number, "count": len(pieces), "sha256": digest}
         with atomic_file(part) as partial:
             partial.write_bytes(json.dumps(head).encode() + b"\n" + piece)
@@ -62,9 +61,7 @@ def write_parcel(files: Iterable[Path], root: Path, stem: Path, *, part_bytes: i
 
 def parts_of(stem: Path) -> list[Path]:
     """The parts of a parcel that are there, in their order; of two parcels, those of both."""
-    found = [(path, _PART.fullmatch(path.name)) for path in stem.parent.glob(f"{stem.name}.*of*")]
-    ours = [(int(match["count"]), int(match["number"]), path) for path, match in found if match]
-    return [path for _, _, path in sorted(ours) if path.name.startswith(f"{stem.name}.")]
+    return [part.path for part in numbered_parts(stem)]
 
 
 def read_parcel(stem: Path, folder: Path) -> list[str]:

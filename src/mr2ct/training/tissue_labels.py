@@ -12,6 +12,7 @@ import torch
 from torch import Tensor
 from torch.nn import functional as F
 
+from mr2ct.datasets.dilation import dilated
 from mr2ct.errors import Mr2ctError
 from mr2ct.hounsfield import AIR_BELOW_HU
 
@@ -72,7 +73,7 @@ def tissue_labels(ct_hu: Tensor, mask: Tensor) -> Tensor:
     ]
     for tissue_class, where in chosen:
         labels[where] = int(tissue_class)
-    labels[_dilated(~head, _SKIN_VOXELS) & head & (hu < 0)] = IGNORED
+    labels[dilated(~head, _SKIN_VOXELS) & head & (hu < 0)] = IGNORED
     return labels[:, 0]
 
 
@@ -134,20 +135,8 @@ def _closed(where: Tensor, gap: int) -> Tensor:
     if gap == 0:
         return where
     room = F.pad(where, [gap] * (2 * (where.dim() - 2)))
-    filled = ~_dilated(~_dilated(room, gap), gap)
+    filled = ~dilated(~dilated(room, gap), gap)
     return filled[(slice(None), slice(None), *(slice(gap, n - gap) for n in filled.shape[2:]))] | where
-
-
-def _dilated(where: Tensor, voxels: int) -> Tensor:
-    """Grown by a square (cube) of `voxels` to each side."""
-    if voxels == 0:
-        return where
-    grown = where.float()
-    pool = F.max_pool2d if where.dim() == 4 else F.max_pool3d
-    for axis in range(where.dim() - 2):
-        kernel = [2 * voxels + 1 if other == axis else 1 for other in range(where.dim() - 2)]
-        grown = pool(grown, kernel, stride=1, padding=[n // 2 for n in kernel])
-    return grown > 0
 
 
 def gaussian_blur(images: Tensor, sigma_voxels: float) -> Tensor:
