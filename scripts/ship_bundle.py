@@ -204,7 +204,8 @@ def ship(
     described = with_all_steps(described, target)
     runs = [run / CURVES for run in (*arguments.after, arguments.run) if (run / CURVES).is_file()]
     keeps_curve = not runs and (target / TRAINING_FILE).is_file()
-    recipe = recipe_text(arguments.run / RECIPE_FILE, target / RECIPE_FILE)
+    of_same_weights = target if keeps_curve else None
+    recipe = recipe_text([arguments.run, *reversed(arguments.after)], of_same_weights)
     card = fill_card(
         described,
         **{key: said[key] for key in ("intended_use", "unsuited", "failures", "citations") if key in said},
@@ -232,12 +233,14 @@ def ship(
     return load_bundle(target).folder
 
 
-def recipe_text(of_run: Path, shipped: Path) -> str | None:
-    """The run's resolved recipe with paths by their names alone, or the one that ships; None where there is neither."""
-    if of_run.is_file():
-        recipe = yaml.safe_load(of_run.read_text(encoding="utf-8"))
-        return yaml.safe_dump(_with_names_of_paths(recipe), sort_keys=False)
-    return shipped.read_text(encoding="utf-8") if shipped.is_file() else None
+def recipe_text(runs: Sequence[Path], shipped: Path | None) -> str | None:
+    """The resolved recipe of the first of the runs that has one, paths by their names alone; else that of `shipped`."""
+    for path in (run / RECIPE_FILE for run in runs):
+        if path.is_file():
+            recipe = yaml.safe_load(path.read_text(encoding="utf-8"))
+            return yaml.safe_dump(_with_names_of_paths(recipe), sort_keys=False)
+    kept = shipped / RECIPE_FILE if shipped is not None else None
+    return kept.read_text(encoding="utf-8") if kept is not None and kept.is_file() else None
 
 
 def _with_names_of_paths(value: Any) -> Any:
