@@ -16,6 +16,7 @@ from __future__ import annotations
 
 import argparse
 import itertools
+import math
 from collections.abc import Iterator
 from dataclasses import replace
 from pathlib import Path
@@ -69,8 +70,7 @@ def slices_of(store: Path, patients: tuple[str, ...]) -> Iterator[Slice]:
 
 def darkened(translator: Translator, slices: list[Slice]) -> None:
     darkest, usual = levels_of(translator)
-    # `contrast_exponent` lifts to the geometric mean of the two levels that it is given
-    aims = {"usual": usual**2 / darkest, "half-way (what is done)": usual, "darkest": darkest}
+    aims = {"usual, as in volumes": usual, "half-way, as in slices": math.sqrt(darkest * usual), "darkest": darkest}
     print(f"\n| validation slices to the power of | as they are | lifted to the {' | '.join(aims)} | lifted slices |")
     print(f"|---|---|{'---|' * len(aims)}---|")
     for power in DARKENED:

@@ -7,6 +7,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from mr2ct.geometry import Geometry
 from mr2ct.inference import Translator
 from mr2ct.inference.bone_level import (
     LOWEST_EXPONENT,
@@ -34,22 +35,23 @@ def answer_of(bone):
 
 
 @settings(deadline=None)  # the first call imports SciPy
-@given(st.floats(0.005, 0.4))
-def test_bone_is_found_at_its_level_and_lifted_between_the_darkest_and_the_usual(level):
+@given(st.floats(0.005, 0.4), st.booleans())
+def test_bone_is_found_at_its_level_and_lifted_to_the_usual_one(level, half_way):
     outline = np.ones(SHAPE, dtype=bool)
     mr = np.where(SHELL, level, CORE).astype(np.float32)
     found = bone_level(mr, outline, ("axial", "coronal", "sagittal"), answer_of(SHELL))
     assert found == pytest.approx(level, rel=1e-5)
-    exponent = contrast_exponent(found, (DARKEST, USUAL), core=CORE)
+    exponent = contrast_exponent(found, (DARKEST, USUAL), core=CORE, half_way=half_way)
+    aim = (DARKEST * USUAL) ** 0.5 if half_way else USUAL
     changed = with_contrast(mr, exponent, core=CORE)
     assert changed[30, 25, 20] == pytest.approx(CORE, rel=1e-5), "deep tissue stays where it is"
     if exponent == 1:
         assert found >= DARKEST
         assert changed is mr
     elif exponent > LOWEST_EXPONENT:
-        np.testing.assert_allclose(changed[SHELL], (DARKEST * USUAL) ** 0.5, rtol=1e-4)
+        np.testing.assert_allclose(changed[SHELL], aim, rtol=1e-4)
     else:
-        assert level < changed[SHELL].max() < USUAL
+        assert level < changed[SHELL].max() <= aim
 
 
 def test_only_slices_of_the_outlines_middle_are_asked_for():
@@ -94,8 +96,8 @@ def test_order_type_and_zero_are_kept(exponent):
 CORE_SCALED = [{"name": name} for name in ("to_canonical", "to_spacing", "body_mask", "core_scaling")]
 
 
-def mr_with_dark_bone(make_mr):
-    mr = make_mr((60, 56, 52), np.eye(4))
+def mr_with_dark_bone(make_mr, shape=(60, 56, 52)):
+    mr = make_mr(shape, np.eye(4))
     grids = np.meshgrid(*(np.linspace(-1, 1, n) for n in mr.voxels.shape), indexing="ij")
     radius = sum(grid**2 for grid in grids)
     voxels = mr.voxels.copy()
@@ -115,10 +117,22 @@ def test_a_model_that_knows_its_bone_levels_sees_dark_bone_lifted_and_the_air_as
     lifted, as_it_was = knows.prepare(mr), unaware.prepare(mr)
     assert (lifted.contrast_exponent < 1, as_it_was.contrast_exponent) == (True, 1.0)
     level = knows.bone_level(lifted.mr_units, lifted.outline, ("axial", "coronal", "sagittal"))
-    assert level == pytest.approx((0.07 * USUAL) ** 0.5, abs=0.01)
+    assert level == pytest.approx(USUAL, abs=0.01)
     outside = ~lifted.outline
     np.testing.assert_array_equal(lifted.mr_units[outside], as_it_was.mr_units[outside])
     assert knows.translate(mr).record["contrast_exponent"] == round(lifted.contrast_exponent, 3)
+
+
+def test_bone_of_a_single_slice_is_lifted_half_way(linear_network, describe, make_mr):
+    head = mr_with_dark_bone(make_mr, (240, 230, 5))
+    mr = Volume(head.voxels[:, :, 2:3], Geometry((240, 230, 1), np.eye(4)), Quantity.MR)
+    translator = Translator(
+        linear_network(-2.0, 0.0), describe(steps=CORE_SCALED, bone_levels=(0.07, USUAL)), device="cpu"
+    )
+    lifted = translator.prepare(mr)
+    assert lifted.contrast_exponent < 1
+    level = translator.bone_level(lifted.mr_units, lifted.outline, ("axial",))
+    assert level == pytest.approx((0.07 * USUAL) ** 0.5, abs=0.01)
 
 
 def test_intensities_that_no_core_scaling_made_are_left_alone(linear_network, describe, make_mr):

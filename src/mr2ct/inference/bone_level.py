@@ -3,8 +3,8 @@
 Preparation puts deep tissue at one level; how far below it bone lies is the scanner's and the sequence's affair. Where
 bone is darker than in any training patient, as in many raw volumes (the training pictures were stretched to 8 bits),
 networks take dark marrow at the poles of a head for fluid. The model itself finds bone in the middle slices, which it
-knows best; a power of the intensities that keeps deep tissue where it is then lifts bone to a level that training had.
-What it gives, and what it costs where it was not needed: `benchmarks/bone_levels.py`.
+knows best; a power of the intensities that keeps deep tissue where it is then lifts bone to where training had it. What
+it gives, and what it costs where it was not needed: `benchmarks/bone_levels.py`.
 """
 
 from __future__ import annotations
@@ -71,29 +71,31 @@ def middle_slices(outline: NDArray[np.bool_], axis: int) -> list[int]:
     return sorted({first + round(share * (last - first)) for share in SHARES})
 
 
-def contrast_exponent(level: float | None, known: tuple[float, float], *, core: float) -> float:
-    """The power that lifts bone at `level` among that of training; 1 where training had it as dark, too.
-
-    It is lifted to the geometric mean of the darkest and the usual bone: nearly all of the gain of lifting it to the
-    usual, at a fifth of the harm where bone is dark and everything else is as in training.
+def contrast_exponent(level: float | None, known: tuple[float, float], *, core: float, half_way: bool = False) -> float:
+    """The power that lifts bone at `level` to where training usually had it; 1 where training had it as dark, too.
 
     Parameters
     ----------
     known : the darkest and the usual bone of the training images (`BundleDescription.bone_levels`).
     core : where `preprocessing.core_scaling` puts deep tissue. All in network units.
+    half_way : lift only to the geometric mean of the two, as in a single slice, whose level is less sure: a lift that
+        was not needed then harms a fifth as much.
 
     Example
     -------
     >>> exponents = [contrast_exponent(level, (0.07, 0.15), core=0.5) for level in (0.05, 0.1)]
     >>> [round(exponent, 2) for exponent in exponents]
-    [0.69, 1.0]
+    [0.52, 1.0]
+    >>> round(contrast_exponent(0.05, (0.07, 0.15), core=0.5, half_way=True), 2)
+    0.69
     """
     darkest, usual = known
     if level is None or level >= darkest:
         return 1.0
     if level <= 0:
         return LOWEST_EXPONENT
-    return max(LOWEST_EXPONENT, math.log(math.sqrt(darkest * usual) / core) / math.log(level / core))
+    aim = math.sqrt(darkest * usual) if half_way else usual
+    return max(LOWEST_EXPONENT, math.log(aim / core) / math.log(level / core))
 
 
 def with_contrast(mr_units: NDArray[Any], exponent: float, *, core: float) -> NDArray[Any]:

@@ -191,7 +191,8 @@ class Translator:
         if known is None or core is None or self.description.dimensions != 2:
             return body
         level = self.bone_level(body.mr_units, body.outline, self.planes_for(body))
-        exponent = contrast_exponent(level, known, core=core)
+        one_slice = body.prepared.mr.geometry.single_slice_axis is not None
+        exponent = contrast_exponent(level, known, core=core, half_way=one_slice)
         if exponent == 1:
             return body
         # what lies outside is noise, which lifted looks like tissue
