@@ -131,11 +131,18 @@ def test_far_outside_the_body_the_half_width_is_that_of_air(models, record):
 
 def test_where_the_sct_is_air_already_half_widths_are_still_worked_out(models, record):
     mr = head((90, 80, 1))
-    body = models[0].prepare(mr)
+    mask = Volume((mr.voxels > 100).astype(np.uint8), mr.geometry, Quantity.MASK)
+    body = models[0].prepare(mr, mask=mask)
     ring = near_body(body) & (body.weight == 0)
     assert ring.any()
-    found = predict_uncertainty(mr, models, record).half_width_hu.voxels[body.box][ring]
+    found = predict_uncertainty(mr, models, record, mask=mask).half_width_hu.voxels[body.box][ring]
     assert (found != round(record["variants"][0]["outside_half_width_hu"])).mean() > 0.9
+
+
+def test_half_widths_are_worked_out_wherever_the_network_has_a_say(models):
+    body = models[0].prepare(head((120, 110, 1)))
+    assert near_body(body)[body.weight > 0].all()
+    assert not near_body(body).all()
 
 
 def test_one_model_is_enough_and_strangers_are_left_out(models, record):

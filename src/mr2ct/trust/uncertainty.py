@@ -165,11 +165,12 @@ def _reporting(
 
 
 def near_body(body: PreparedBody) -> NDArray[np.bool_]:
-    """(i, j, k) of the body's box: in the outline or within `REACH_MM` of it."""
+    """(i, j, k) of the body's box: in the outline, within `REACH_MM` of it, or where a network has a say."""
     from scipy import ndimage
 
     spacing_mm = body.prepared.mr.geometry.spacing_mm
-    return np.asarray(ndimage.distance_transform_edt(~body.outline, sampling=spacing_mm) <= REACH_MM)
+    distance_mm = ndimage.distance_transform_edt(~body.outline, sampling=spacing_mm)
+    return np.asarray((distance_mm <= REACH_MM) | (body.weight > 0))
 
 
 def slices_of(
