@@ -235,6 +235,7 @@ def test_a_bundle_that_does_not_fit_is_refused_before_training(recipe_file, tmp_
     assert "the model to start from has another HU range" in said
     said = mr2ct("train", recipe, "-o", tmp_path / "c", "--init-from", "no-such-model", code=2)
     assert "unknown model; got no-such-model" in said
+    assert not any((tmp_path / name).exists() for name in "abc"), "nothing is left of a run that did not start"
 
 
 def test_the_recipe_of_the_game_goes_on_from_a_shipped_model_that_fits_it():

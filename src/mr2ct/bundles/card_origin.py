@@ -7,6 +7,9 @@ from collections.abc import Sequence
 from mr2ct.bundles.description import BundleDescription
 from mr2ct.bundles.provenance import Step
 
+RECIPE_FILE, TRAINING_FILE = "recipe.yaml", "training.png"
+"""Beside a card: the recipe of the last training, every key filled in, and the course of the training."""
+
 NON_COMMERCIAL = "CC-BY-NC-4.0"
 _NON_COMMERCIAL_WORDS = (
     "The data's licence is CC BY-NC 4.0 (https://creativecommons.org/licenses/by-nc/4.0/), and weights made from them "
@@ -36,10 +39,6 @@ def licence_in_words(licence: str) -> str:
     """
     words = f"Licence of the weights: {licence}."
     return f"{words} {_NON_COMMERCIAL_WORDS}" if licence == NON_COMMERCIAL else words
-
-
-RECIPE_FILE, TRAINING_FILE = "recipe.yaml", "training.png"
-"""Beside a card: the recipe of the last training, every key filled in, and the course of the training."""
 
 
 def how_made(description: BundleDescription, beside: Sequence[str]) -> str:

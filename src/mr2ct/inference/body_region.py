@@ -56,7 +56,9 @@ def bounding_box(mask: NDArray[Any], spacing_mm: tuple[float, float, float], *, 
 def body_weight(
     mask: NDArray[Any], spacing_mm: tuple[float, float, float], *, edge: Edge = ROUND_MASK
 ) -> NDArray[np.float32]:
-    """How much of the network's answer each voxel keeps, (i, j, k) in [0, 1]: linear in the distance between an edge.
+    """How much of the network's answer each voxel keeps, (i, j, k) in [0, 1].
+
+    1 inside the mask and up to where `edge` begins, 0 from where it ends, linear in the distance between.
 
     Example
     -------

@@ -58,10 +58,10 @@ def run(
     fabric = _launched(recipe)
     fabric.seed_everything(recipe.seed, verbose=False)
     prepare_device(fabric)
+    start = None if recipe.init_from is None or (folder / LAST).exists() else model_to_start_from(recipe)
     cases = open_cases(recipe.data, seed=recipe.seed, folder=folder)
     # a store that no bundle can describe is found out now rather than after the training
     description = describe(recipe)
-    start = None if recipe.init_from is None or (folder / LAST).exists() else model_to_start_from(recipe)
     if fabric.is_global_zero:
         write_recipe(recipe, folder / "recipe.yaml")
         began_with = "" if start is None else start.description.weights_sha256
