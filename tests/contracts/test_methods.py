@@ -197,6 +197,15 @@ def test_the_state_holds_networks_optimisers_schedules_and_the_average(name):
         assert {"ct_pool", "mr_pool"} <= method.own_state_dict().keys()
 
 
+def test_a_state_from_before_every_method_counted_its_steps_is_taken():
+    first, second = new_method("supervised"), new_method("supervised")
+    first.train_step(batch())
+    state = first.state_dict()
+    assert state.pop("steps") == 1
+    second.load_state_dict(state)
+    assert differences(second.state_dict(), {**first.state_dict(), "steps": 0}) == []
+
+
 def test_a_state_of_another_optimiser_is_refused():
     with pytest.raises(ValueError, match="shorter|longer"):
         new_method("supervised", steps_by="muon", widths=(16, 16)).load_state_dict(

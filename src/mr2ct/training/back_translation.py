@@ -10,7 +10,6 @@ MR-to-CT generator learns from it as from a pair, with the real CT as truth. The
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import Any
 
 import torch
 from torch import Tensor, nn
@@ -21,6 +20,7 @@ from mr2ct.datasets.lost_signal import LostSignal
 from mr2ct.datasets.short_field import ShortField
 from mr2ct.datasets.soft_tissue_texture import SoftTissueTexture
 from mr2ct.training.average import moving_average
+from mr2ct.training.averaged_method import AveragedMethod
 from mr2ct.training.cyclegan import (
     MR_BACKGROUND,
     Players,
@@ -136,7 +136,7 @@ class MrChanges:
         return self(mr, generator)
 
 
-class BackTranslation:
+class BackTranslation(AveragedMethod):
     """Two generators that teach each other, and two discriminators that keep what they make like the real thing.
 
     A generator sees all its images of a step as one batch: the statistics that batch norm keeps are of the mixture
@@ -149,6 +149,9 @@ class BackTranslation:
     pool_size : images each pool keeps (50 in the paper). ema_decay : of both averaged generators.
     """
 
+    parts = ("to_ct", "to_mr", "judge_ct", "judge_mr", "average_to_mr")
+    pools = ("ct_pool", "mr_pool")
+
     def __init__(
         self,
         players: Players,
@@ -160,23 +163,11 @@ class BackTranslation:
         ema_decay: float = 0.999,
         seed: int = 0,
     ) -> None:
+        super().__init__(players.to_ct, ema_decay=ema_decay)
         self.to_ct, self.to_mr, self.judge_ct, self.judge_mr = players
-        self.weights, self.course, self.changes = weights, course, changes
-        self.seed, self.steps = seed, 0
+        self.weights, self.course, self.changes, self.seed = weights, course, changes, seed
         self.ct_pool, self.mr_pool = ImagePool(size=pool_size, seed=seed), ImagePool(size=pool_size, seed=seed + 1)
-        self.average = moving_average(players.to_ct.network, decay=ema_decay)
         self.average_to_mr = moving_average(players.to_mr.network, decay=ema_decay)
-
-    @property
-    def averaged(self) -> nn.Module:
-        """The averaged MR-to-sCT network."""
-        module: nn.Module = self.average.module
-        return module
-
-    @property
-    def learning_rate(self) -> float:
-        """The MR-to-sCT network's next learning rate."""
-        return self.to_ct.learning_rate
 
     def train_step(self, batch: dict[str, Tensor]) -> dict[str, Tensor]:
         """Learn from one batch: mr, mr_mask, ct, ct_mask of different patients; pair_mr, pair_ct, pair_mask if any."""
@@ -187,8 +178,7 @@ class BackTranslation:
             terms = self._play(batch, noise)
         else:
             terms = self._learn_to_ct(batch, noise)
-        self.average.update_parameters(self.to_ct.network)
-        self.steps += 1
+        self._count_step()
         return {name: term.detach() for name, term in terms.items()}
 
     def _learn_pairs(self, batch: dict[str, Tensor], noise: torch.Generator) -> dict[str, Tensor]:
@@ -280,29 +270,6 @@ class BackTranslation:
     def _freeze_judges(self, frozen: bool) -> None:
         self.judge_ct.freeze(frozen)
         self.judge_mr.freeze(frozen)
-
-    def state_dict(self) -> dict[str, Any]:
-        """Everything that the next step depends on."""
-        return {**{name: getattr(self, name).state_dict() for name in _PARTS}, "steps": self.steps}
-
-    def load_state_dict(self, state: dict[str, Any]) -> None:
-        """Go on from where `state_dict` was taken."""
-        for name in _PARTS:
-            getattr(self, name).load_state_dict(state[name])
-        self.steps = int(state["steps"])
-
-    def own_state_dict(self) -> dict[str, Any]:
-        """The image pools: every process keeps its own."""
-        return {name: getattr(self, name).state_dict() for name in _POOLS}
-
-    def load_own_state_dict(self, state: dict[str, Any]) -> None:
-        """Go on with the pools of this process."""
-        for name in _POOLS:
-            getattr(self, name).load_state_dict(state[name])
-
-
-_POOLS = ("ct_pool", "mr_pool")
-_PARTS = ("to_ct", "to_mr", "judge_ct", "judge_mr", "average", "average_to_mr", *_POOLS)
 
 
 def _pair_mr(batch: dict[str, Tensor]) -> list[Tensor]:

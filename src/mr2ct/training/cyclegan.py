@@ -9,12 +9,12 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
-from typing import Any, Literal, NamedTuple
+from typing import Literal, NamedTuple
 
 import torch
-from torch import Tensor, nn
+from torch import Tensor
 
-from mr2ct.training.average import moving_average
+from mr2ct.training.averaged_method import AveragedMethod
 from mr2ct.training.image_pool import ImagePool
 from mr2ct.training.learner import Learner, update
 from mr2ct.training.losses import AIR, adversarial, gradient_difference, masked_l1, outside_l1, structure_difference
@@ -68,7 +68,7 @@ class Players(NamedTuple):
     judge_mr: Learner
 
 
-class CycleGAN:
+class CycleGAN(AveragedMethod):
     """Two generators against two discriminators.
 
     Parameters
@@ -76,6 +76,9 @@ class CycleGAN:
     weights : of the terms. pool_size : images each pool keeps (50 in the paper).
     pairs_alone_steps : how many first steps learn only from pairs of known truth.
     """
+
+    parts = ("to_ct", "to_mr", "judge_ct", "judge_mr")
+    pools = ("ct_pool", "mr_pool")
 
     def __init__(
         self,
@@ -87,21 +90,10 @@ class CycleGAN:
         ema_decay: float = 0.999,
         seed: int = 0,
     ) -> None:
+        super().__init__(players.to_ct, ema_decay=ema_decay)
         self.to_ct, self.to_mr, self.judge_ct, self.judge_mr = players
-        self.weights, self.pairs_alone_steps, self.steps = weights, pairs_alone_steps, 0
+        self.weights, self.pairs_alone_steps = weights, pairs_alone_steps
         self.ct_pool, self.mr_pool = ImagePool(size=pool_size, seed=seed), ImagePool(size=pool_size, seed=seed + 1)
-        self._average = moving_average(players.to_ct.network, decay=ema_decay)
-
-    @property
-    def averaged(self) -> nn.Module:
-        """The averaged MR-to-sCT network."""
-        module: nn.Module = self._average.module
-        return module
-
-    @property
-    def learning_rate(self) -> float:
-        """The MR-to-sCT network's next learning rate."""
-        return self.to_ct.learning_rate
 
     def train_step(self, batch: dict[str, Tensor]) -> dict[str, Tensor]:
         """Learn from one batch: mr, mr_mask, ct, ct_mask of different patients; pair_mr, pair_ct, pair_mask if any."""
@@ -114,8 +106,7 @@ class CycleGAN:
             update(loss, [self.to_ct, self.to_mr])
         else:
             terms |= self._play(batch, loss)
-        self._average.update_parameters(self.to_ct.network)
-        self.steps += 1
+        self._count_step()
         return {name: term.detach() for name, term in terms.items()}
 
     def _play(self, batch: dict[str, Tensor], loss: Tensor) -> dict[str, Tensor]:
@@ -158,31 +149,6 @@ class CycleGAN:
     def _freeze_judges(self, frozen: bool) -> None:
         self.judge_ct.freeze(frozen)
         self.judge_mr.freeze(frozen)
-
-    def state_dict(self) -> dict[str, Any]:
-        """Everything that the next step depends on."""
-        parts = {name: getattr(self, name).state_dict() for name in _PARTS}
-        return {**parts, "average": self._average.state_dict(), "steps": self.steps}
-
-    def load_state_dict(self, state: dict[str, Any]) -> None:
-        """Go on from where `state_dict` was taken."""
-        for name in _PARTS:
-            getattr(self, name).load_state_dict(state[name])
-        self._average.load_state_dict(state["average"])
-        self.steps = int(state["steps"])
-
-    def own_state_dict(self) -> dict[str, Any]:
-        """The image pools: every process keeps its own."""
-        return {name: getattr(self, name).state_dict() for name in _POOLS}
-
-    def load_own_state_dict(self, state: dict[str, Any]) -> None:
-        """Go on with the pools of this process."""
-        for name in _POOLS:
-            getattr(self, name).load_state_dict(state[name])
-
-
-_POOLS = ("ct_pool", "mr_pool")
-_PARTS = ("to_ct", "to_mr", "judge_ct", "judge_mr", *_POOLS)
 
 
 def anatomy_terms(

@@ -6,19 +6,17 @@ arXiv:1711.11585).
 
 from __future__ import annotations
 
-from typing import Any
-
 import torch
-from torch import Tensor, nn
+from torch import Tensor
 
-from mr2ct.training.average import moving_average
+from mr2ct.training.averaged_method import AveragedMethod
 from mr2ct.training.judgement import Game, Layers, feature_difference, judged
 from mr2ct.training.learner import Learner, update
 from mr2ct.training.losses import AIR
 from mr2ct.training.paired_loss import PairedLoss
 
 
-class Pix2Pix:
+class Pix2Pix(AveragedMethod):
     """Two learners against each other.
 
     Parameters
@@ -27,6 +25,8 @@ class Pix2Pix:
     loss : between sCT and CT, beside the adversarial term; the paper's weight of L1 is 100 for images in [-1, 1].
     game : the adversarial terms, and from which step they count.
     """
+
+    parts = ("generator", "discriminator")
 
     def __init__(
         self,
@@ -37,21 +37,9 @@ class Pix2Pix:
         game: Game | None = None,
         ema_decay: float = 0.999,
     ) -> None:
+        super().__init__(generator, ema_decay=ema_decay)
         self.generator, self.discriminator = generator, discriminator
-        self.loss = loss
-        self.game, self.steps = game or Game(), 0
-        self._average = moving_average(generator.network, decay=ema_decay)
-
-    @property
-    def averaged(self) -> nn.Module:
-        """The averaged MR-to-sCT network."""
-        module: nn.Module = self._average.module
-        return module
-
-    @property
-    def learning_rate(self) -> float:
-        """The MR-to-sCT network's next learning rate."""
-        return self.generator.learning_rate
+        self.loss, self.game = loss, game or Game()
 
     def train_step(self, batch: dict[str, Tensor]) -> dict[str, Tensor]:
         """Learn from one paired batch (mr, ct, mask), the generator first, and return the terms, unweighted."""
@@ -66,8 +54,7 @@ class Pix2Pix:
         update(loss, [self.generator])
         if self.steps >= self.game.begins:
             terms["discriminator"] = self._discriminate(mr, sct.detach(), ct, mask)
-        self._average.update_parameters(self.generator.network)
-        self.steps += 1
+        self._count_step()
         return {name: term.detach() for name, term in terms.items()}
 
     def _discriminate(self, mr: Tensor, sct: Tensor, ct: Tensor, mask: Tensor) -> Tensor:
@@ -94,26 +81,3 @@ class Pix2Pix:
         outlined = ct * mask + AIR * (1 - mask)
         seen = outlined if self.game.window is None else self.game.window(outlined)
         return self.discriminator.layers(torch.cat([mr, seen], dim=1))
-
-    def state_dict(self) -> dict[str, Any]:
-        """Everything that the next step depends on."""
-        return {
-            "generator": self.generator.state_dict(),
-            "discriminator": self.discriminator.state_dict(),
-            "average": self._average.state_dict(),
-            "steps": self.steps,
-        }
-
-    def load_state_dict(self, state: dict[str, Any]) -> None:
-        """Go on from where `state_dict` was taken."""
-        self.generator.load_state_dict(state["generator"])
-        self.discriminator.load_state_dict(state["discriminator"])
-        self._average.load_state_dict(state["average"])
-        self.steps = int(state["steps"])
-
-    def own_state_dict(self) -> dict[str, Any]:
-        """Nothing: every process holds the same."""
-        return {}
-
-    def load_own_state_dict(self, state: dict[str, Any]) -> None:
-        """Nothing to load."""

@@ -19,7 +19,7 @@ from mr2ct.datasets.augmentation import SpatialAugmentation
 from mr2ct.datasets.store import StoredCase
 from mr2ct.errors import DataSetError
 from mr2ct.hounsfield import HuScaling
-from mr2ct.training.average import moving_average
+from mr2ct.training.averaged_method import AveragedMethod
 from mr2ct.training.learner import Learner, update
 from mr2ct.training.losses import AIR
 from mr2ct.training.tissue_labels import IGNORED, TissueClass, gaussian_blur, tissue_labels
@@ -119,23 +119,14 @@ def degraded(ct: Tensor, *, hu_per_unit: float, generator: torch.Generator) -> T
     return (changed + noise).clamp(-1, 1)
 
 
-class TissueSegmentation:
+class TissueSegmentation(AveragedMethod):
     """One learner, cross-entropy and Dice; a method as `training.loop.fit` takes it."""
 
+    parts = ("segmenter",)
+
     def __init__(self, segmenter: Learner, *, ema_decay: float = 0.99) -> None:
+        super().__init__(segmenter, ema_decay=ema_decay)
         self.segmenter = segmenter
-        self._average = moving_average(segmenter.network, decay=ema_decay)
-
-    @property
-    def averaged(self) -> nn.Module:
-        """The averaged segmenter."""
-        module: nn.Module = self._average.module
-        return module
-
-    @property
-    def learning_rate(self) -> float:
-        """The segmenter's next learning rate."""
-        return self.segmenter.learning_rate
 
     def train_step(self, batch: dict[str, Tensor]) -> dict[str, Tensor]:
         """Learn from one batch (degraded, labels) and return the loss's terms."""
@@ -145,24 +136,8 @@ class TissueSegmentation:
             "dice": 1 - class_dice(scores.softmax(1), labels).mean(),
         }
         update(terms["cross_entropy"] + terms["dice"], [self.segmenter])
-        self._average.update_parameters(self.segmenter.network)
+        self._count_step()
         return {name: term.detach() for name, term in terms.items()}
-
-    def state_dict(self) -> dict[str, Any]:
-        """Everything that the next step depends on."""
-        return {"segmenter": self.segmenter.state_dict(), "average": self._average.state_dict()}
-
-    def load_state_dict(self, state: dict[str, Any]) -> None:
-        """Go on from where `state_dict` was taken."""
-        self.segmenter.load_state_dict(state["segmenter"])
-        self._average.load_state_dict(state["average"])
-
-    def own_state_dict(self) -> dict[str, Any]:
-        """Nothing: every process holds the same."""
-        return {}
-
-    def load_own_state_dict(self, state: dict[str, Any]) -> None:
-        """Nothing to load."""
 
 
 def class_dice(shares: Tensor, labels: Tensor) -> Tensor:

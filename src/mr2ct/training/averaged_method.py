@@ -1,0 +1,71 @@
+"""What all training methods share: a learner whose moving average is kept, a count of steps, a state of named parts."""
+
+from __future__ import annotations
+
+from typing import Any, ClassVar
+
+from torch import nn
+
+from mr2ct.training.average import moving_average
+from mr2ct.training.learner import Learner
+
+
+class AveragedMethod:
+    """All of `training.loop.Method` but the step itself.
+
+    A method names its own parts, attributes with a state: `parts` are the same in every process of a run, `pools` each
+    process has of its own. Its step ends with `_count_step`.
+
+    Parameters
+    ----------
+    learner : whose network is averaged, validated and kept.
+    ema_decay : of the moving average, a step.
+    """
+
+    parts: ClassVar[tuple[str, ...]]
+    pools: ClassVar[tuple[str, ...]] = ()
+
+    def __init__(self, learner: Learner, *, ema_decay: float) -> None:
+        self._learner, self.steps = learner, 0
+        self.average = moving_average(learner.network, decay=ema_decay)
+
+    @property
+    def averaged(self) -> nn.Module:
+        """The averaged network."""
+        module: nn.Module = self.average.module
+        return module
+
+    @property
+    def learning_rate(self) -> float:
+        """The next learning rate of the network that is averaged."""
+        return self._learner.learning_rate
+
+    def state_dict(self) -> dict[str, Any]:
+        """Everything that the next step depends on."""
+        return {**self._states(("average", *self.parts, *self.pools)), "steps": self.steps}
+
+    def load_state_dict(self, state: dict[str, Any]) -> None:
+        """Go on from where `state_dict` was taken."""
+        self._load_states(("average", *self.parts, *self.pools), state)
+        # states of methods that do not look at their steps once had no count
+        self.steps = int(state.get("steps", 0))
+
+    def own_state_dict(self) -> dict[str, Any]:
+        """What of the state differs between the processes of a run."""
+        return self._states(self.pools)
+
+    def load_own_state_dict(self, state: dict[str, Any]) -> None:
+        """Take back what `own_state_dict` gave in this process."""
+        self._load_states(self.pools, state)
+
+    def _count_step(self) -> None:
+        """The average follows, and a step is done."""
+        self.average.update_parameters(self._learner.network)
+        self.steps += 1
+
+    def _states(self, names: tuple[str, ...]) -> dict[str, Any]:
+        return {name: getattr(self, name).state_dict() for name in names}
+
+    def _load_states(self, names: tuple[str, ...], state: dict[str, Any]) -> None:
+        for name in names:
+            getattr(self, name).load_state_dict(state[name])
