@@ -1,6 +1,6 @@
 """What does each part of the recipe give? A small network from nothing, one change at a time, on the same batches.
 
-    python benchmarks/ablations.py --store stores/brain --phantoms stores/phantom --out FOLDER [--steps 300] [NAME ...]
+    python benchmarks/ablations.py --store stores/brain --phantoms stores/phantom --out FOLDER [--steps 1000] [NAME ...]
 
 Every run has the recipe of `recipes/multiscale_attention.yaml` at half its width on crops of 128, the same seed, the
 same number of steps (where a change is about the batch, the same number of voxels) and its own decay. MAE in HU inside
@@ -13,20 +13,18 @@ nothing need not be best in the end.
 from __future__ import annotations
 
 import argparse
-import csv
 import functools
-import json
 from collections.abc import Callable
 from dataclasses import dataclass, field
 from pathlib import Path
 
 import numpy as np
 import torch
+from ablation_rows import SHARPNESS, kept, noted, parser, plain, rows
 from timed_training import machine
 from torch import Tensor, nn
 
 import mr2ct
-from mr2ct.io.atomic import atomic_file
 from mr2ct.models import REGISTRY
 from mr2ct.models.attention_unet import AttentionGate
 from mr2ct.models.blocks import ConvolutionBlock
@@ -158,12 +156,9 @@ CHANGES = {
 
 
 def main() -> None:
-    given = _parser().parse_args()
+    given = parser(__doc__, steps=1000).parse_args()
     print(f"mr2ct {mr2ct.__version__}; {machine()}; {given.steps} steps\n", flush=True)
-    names = given.names or list(CHANGES)
-    if unknown := set(names) - CHANGES.keys():
-        raise SystemExit(f"unknown: {', '.join(unknown)}; known: {', '.join(CHANGES)}")
-    results = {name: result(name, given) for name in names}
+    results = {name: kept(given.out, name, lambda row: result(row, given)) for name in rows(given, CHANGES)}
     print("| | half-way | at the end | gradient energy in bone (%) | GFLOP a step |\n|---|---|---|---|---|")
     for name, row in results.items():
         print(f"| {name} | {row['half']:.1f} | {row['end']:.1f} | {row['sharp']:.0f} | {row['gflop']:.0f} |")
@@ -173,12 +168,8 @@ def main() -> None:
 
 
 def result(name: str, given: argparse.Namespace) -> dict[str, float]:
-    """Train one row, unless that is done: MAE in HU half-way and at the end, gradient energy, operations a step."""
-    folder = given.out / name.replace(" ", "_").replace(",", "").replace(".", "")
-    record = folder / "result.json"
-    if record.exists():
-        known: dict[str, float] = json.loads(record.read_text(encoding="utf-8"))
-        return known
+    """Train one row: MAE in HU half-way and at the end, gradient energy in bone, operations a step."""
+    folder = given.out / plain(name)
     change = CHANGES[name]
     words, steps = list(change.words), round(given.steps * change.share)
     if change.first:
@@ -188,11 +179,7 @@ def result(name: str, given: argparse.Namespace) -> dict[str, float]:
     if change.network is not None:
         REGISTRY["changed"] = changed_network(change.network)
         words.append("network.name=changed")
-    found = train(folder / "run", words, steps, given)
-    with atomic_file(record) as partial:
-        partial.write_text(json.dumps(found), encoding="utf-8")
-    print(f"{name}: {found}", flush=True)
-    return found
+    return train(folder / "run", words, steps, given)
 
 
 def train(folder: Path, words: list[str], steps: int, given: argparse.Namespace) -> dict[str, float]:
@@ -203,26 +190,9 @@ def train(folder: Path, words: list[str], steps: int, given: argparse.Namespace)
     own = [functools.reduce(lambda text, place: text.replace(*place), places, word) for word in words]
     torch.manual_seed(0)
     summary = run(read_recipe(RECIPE, [*SMALL, *common, *length, *own]), folder, say=lambda line: None)
-    errors, energies = (noted(folder, name) for name in ("mae_hu", "bone_gradient_energy_percent"))
+    errors = noted(folder, "mae_hu")
     gflop = summary.speed.gflop_per_step if summary.speed else 0.0
-    return {"half": errors[0], "end": errors[-1], "sharp": energies[-1], "gflop": gflop}
-
-
-def noted(folder: Path, name: str, kind: str = "validation") -> list[float]:
-    """What a run noted of one figure, in the order of its steps."""
-    with (folder / "metrics.csv").open(newline="", encoding="utf-8") as file:
-        return [float(row["value"]) for row in csv.DictReader(file) if (row["kind"], row["name"]) == (kind, name)]
-
-
-def _parser() -> argparse.ArgumentParser:
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("names", nargs="*", metavar="NAME", help="rows of the table; all where none is named")
-    parser.add_argument("--store", type=Path, required=True, help="prepared slices, with their split.json")
-    parser.add_argument("--phantoms", type=Path, required=True, help="a store of phantoms, cut into slices")
-    parser.add_argument("--steps", type=int, default=300)
-    parser.add_argument("--device", choices=["auto", "cpu", "cuda"], default="auto")
-    parser.add_argument("--out", type=Path, required=True)
-    return parser
+    return {"half": errors[0], "end": errors[-1], "sharp": noted(folder, SHARPNESS)[-1], "gflop": gflop}
 
 
 if __name__ == "__main__":

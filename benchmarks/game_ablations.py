@@ -11,15 +11,13 @@ row is run with two seeds: what differs by less than they do says nothing. A fin
 from __future__ import annotations
 
 import argparse
-import json
 from pathlib import Path
 
 import torch
-from ablations import noted
+from ablation_rows import SHARPNESS, kept, noted, parser, plain, rows
 from timed_training import machine
 
 import mr2ct
-from mr2ct.io.atomic import atomic_file
 from mr2ct.training.recipe import read_recipe
 from mr2ct.training.run import run
 
@@ -37,24 +35,17 @@ CHANGES: dict[str, tuple[str, ...]] = {
 
 
 def main() -> None:
-    given = _parser().parse_args()
+    given = parser(__doc__, steps=130).parse_args()
     print(f"mr2ct {mr2ct.__version__}; {machine()}; {given.steps} steps\n", flush=True)
-    names = given.names or list(CHANGES)
-    if unknown := set(names) - CHANGES.keys():
-        raise SystemExit(f"unknown: {', '.join(unknown)}; known: {', '.join(CHANGES)}")
-    results = {name: result(name, given) for name in names}
+    results = {name: kept(given.out, name, lambda row: result(row, given)) for name in rows(given, CHANGES)}
     print("| | MAE (HU) | gradient energy in bone (%) | discriminators' loss |\n|---|---|---|---|")
     for name, row in results.items():
         print(f"| {name} | {row['mae']:.1f} | {row['sharp']:.0f} | {row['judges']:.3f} |")
 
 
 def result(name: str, given: argparse.Namespace) -> dict[str, float]:
-    """Train one row, unless that is done: MAE in HU, gradient energy in % of the CT's, the discriminators' loss."""
-    folder: Path = given.out / name.replace(" ", "_").replace(",", "")
-    record = folder / "result.json"
-    if record.exists():
-        known: dict[str, float] = json.loads(record.read_text(encoding="utf-8"))
-        return known
+    """Train one row: MAE in HU, gradient energy in bone in % of the CT's, the discriminators' loss."""
+    folder: Path = given.out / plain(name) / "run"
     words = [
         f"data.stores=[{{path: {given.store}, weight: 0.9}}, {{path: {given.phantoms}, weight: 0.1}}]",
         f"data.split={given.store / 'split.json'}",
@@ -63,27 +54,12 @@ def result(name: str, given: argparse.Namespace) -> dict[str, float]:
         f"run.validate_every={given.steps}",
     ]
     torch.manual_seed(0)
-    run(read_recipe(RECIPE, [*words, *CHANGES[name]]), folder / "run", say=lambda line: None)
-    found = {
-        "mae": noted(folder / "run", "mae_hu")[-1],
-        "sharp": noted(folder / "run", "bone_gradient_energy_percent")[-1],
-        "judges": noted(folder / "run", "discriminator", kind="train")[-1],
+    run(read_recipe(RECIPE, [*words, *CHANGES[name]]), folder, say=lambda line: None)
+    return {
+        "mae": noted(folder, "mae_hu")[-1],
+        "sharp": noted(folder, SHARPNESS)[-1],
+        "judges": noted(folder, "discriminator", kind="train")[-1],
     }
-    with atomic_file(record) as partial:
-        partial.write_text(json.dumps(found), encoding="utf-8")
-    print(f"{name}: {found}", flush=True)
-    return found
-
-
-def _parser() -> argparse.ArgumentParser:
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("names", nargs="*", metavar="NAME", help="rows of the table; all where none is named")
-    parser.add_argument("--store", type=Path, required=True, help="prepared slices, with their split.json")
-    parser.add_argument("--phantoms", type=Path, required=True, help="a store of phantoms, cut into slices")
-    parser.add_argument("--steps", type=int, default=130)
-    parser.add_argument("--device", choices=["auto", "cpu", "cuda"], default="auto")
-    parser.add_argument("--out", type=Path, required=True)
-    return parser
 
 
 if __name__ == "__main__":
