@@ -57,3 +57,19 @@ def test_pix2pix_drops_out_in_its_three_coarsest_rises_alone():
     network = build_network("pix2pix_unet", {"width": 2, "levels": 5, "dropout": 0.5})
     drops = [any(isinstance(part, torch.nn.Dropout) for part in rise.body) for rise in network.rises]
     assert drops == [True, True, True, False, False]
+
+
+def test_without_coarse_answers_the_finest_alone_answers():
+    arguments = {"widths": [4, 8, 8], "dilations": [1, 2]}
+    torch.manual_seed(4)
+    every = build_network("multiscale_attention", arguments).eval()
+    finest = build_network("multiscale_attention", {**arguments, "coarse_answers": False}).eval()
+    rest = {name: weight for name, weight in every.state_dict().items() if not name.startswith("heads.")}
+    finest.load_state_dict(rest)
+    mr = torch.rand(1, 1, 13, 18)
+    with torch.inference_mode():
+        assert not torch.equal(every(mr), finest(mr))
+        for head in every.heads:
+            head.weight.zero_()
+            head.bias.zero_()
+        assert torch.equal(every(mr), finest(mr))

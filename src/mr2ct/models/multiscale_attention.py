@@ -85,6 +85,7 @@ class MultiScaleAttentionUNet(nn.Module):
     stem : voxels along each axis that are folded into channels before the first level (1: none). On a CPU, whose
         cores are fastest with many channels, 2 halves the time of a step at the same number of parameters.
     dilations : of the pyramid at the coarsest level, in its voxels.
+    coarse_answers : whether each level adds to the answer; else the finest alone gives it, which learns faster.
 
     Example
     -------
@@ -92,7 +93,7 @@ class MultiScaleAttentionUNet(nn.Module):
     torch.Size([1, 1, 9, 7])
     """
 
-    def __init__(
+    def __init__(  # noqa: PLR0913 - keys of a recipe
         self,
         *,
         in_channels: int = 1,
@@ -102,6 +103,7 @@ class MultiScaleAttentionUNet(nn.Module):
         norm: str = "batch",
         stem: int = 2,
         dilations: Sequence[int] = (1, 2, 4),
+        coarse_answers: bool = True,
     ) -> None:
         super().__init__()
         levels = zip([in_channels * stem**dims, *widths[:-1]], widths, strict=True)
@@ -111,7 +113,8 @@ class MultiScaleAttentionUNet(nn.Module):
             GatedRise(below, width, dims=dims, norm=norm)
             for width, below in zip(reversed(widths[:-1]), reversed(widths[1:]), strict=True)
         )
-        self.heads = nn.ModuleList(convolution(dims, width, out_channels, size=1) for width in reversed(widths[1:]))
+        answering = reversed(widths[1:]) if coarse_answers else ()
+        self.heads = nn.ModuleList(convolution(dims, width, out_channels, size=1) for width in answering)
         self.detail = FineDetail(widths[0], in_channels, out_channels, dims=dims, stem=stem)
         self.stem, self.multiple = stem, stem * 2 ** (len(widths) - 1)
 
@@ -124,11 +127,20 @@ class MultiScaleAttentionUNet(nn.Module):
             features = block(features if level == 0 else pool(features, 2))
             skips.append(features)
         features = self.pyramid(features)
-        answer = in_full_precision(self.heads[0], features)
-        for level, (rise, skip) in enumerate(zip(self.up, reversed(skips[:-1]), strict=True), start=1):
+        levels = [features]
+        for rise, skip in zip(self.up, reversed(skips[:-1]), strict=True):
             features = rise(features, skip)
-            answer = upsample_to(answer, features)
-            if level < len(self.heads):
-                answer = answer + in_full_precision(self.heads[level], features)
-        answer = upsample_to(answer, padded) + self.detail(features, padded)
+            levels.append(features)
+        answer = self.detail(features, padded)
+        if self.heads:
+            answer = answer + upsample_to(self._coarse_answer(levels), padded)
         return cropped_to(answer, mr)
+
+    def _coarse_answer(self, levels: Sequence[Tensor]) -> Tensor:
+        """What all levels but voxels answer, at the finest of them; `levels` are features, the coarsest first."""
+        answer = in_full_precision(self.heads[0], levels[0])
+        for number, features in enumerate(levels[1:], start=1):
+            answer = upsample_to(answer, features)
+            if number < len(self.heads):
+                answer = answer + in_full_precision(self.heads[number], features)
+        return answer
