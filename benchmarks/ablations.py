@@ -4,8 +4,8 @@
 
 Every run has the recipe of `recipes/multiscale_attention.yaml` at half its width on crops of 128, the same seed, the
 same number of steps (where a change is about the batch, the same number of voxels) and its own decay. MAE in HU inside
-the mask of the validation slices half-way and at the end, the gradient energy of its bone at the end in % of the CT's,
-and operations a step. The first row is run with three seeds:
+the mask of the validation slices half-way and at the end, the L1 of training when last noted (changed slices, phantoms
+among them), the gradient energy of bone in % of the CT's, and operations a step. The first row is run with three seeds:
 what differs by less than they do says nothing. A finished run is not run again. What is best after few steps from
 nothing need not be best in the end.
 """
@@ -25,6 +25,7 @@ from timed_training import machine
 from torch import Tensor, nn
 
 import mr2ct
+from mr2ct.bundles import load_bundle
 from mr2ct.models import REGISTRY
 from mr2ct.models.attention_unet import AttentionGate
 from mr2ct.models.blocks import ConvolutionBlock
@@ -159,16 +160,19 @@ def main() -> None:
     given = parser(__doc__, steps=1000).parse_args()
     print(f"mr2ct {mr2ct.__version__}; {machine()}; {given.steps} steps\n", flush=True)
     results = {name: kept(given.out, name, lambda row: result(row, given)) for name in rows(given, CHANGES)}
-    print("| | half-way | at the end | gradient energy in bone (%) | GFLOP a step |\n|---|---|---|---|---|")
+    print(
+        "| | half-way | at the end | training | gradient energy in bone (%) | GFLOP a step |\n|---|---|---|---|---|---|"
+    )
     for name, row in results.items():
-        print(f"| {name} | {row['half']:.1f} | {row['end']:.1f} | {row['sharp']:.0f} | {row['gflop']:.0f} |")
+        figures = (f"{row[key]:.1f}" for key in ("half", "end", "learnt"))
+        print(f"| {name} | {' | '.join(figures)} | {row['sharp']:.0f} | {row['gflop']:.0f} |")
     seeds = [row["end"] for name, row in results.items() if name.startswith("as it is")]
     if len(seeds) > 1:
         print(f"\nas it is: {np.mean(seeds):.1f} HU, standard deviation over seeds {np.std(seeds, ddof=1):.1f}")
 
 
 def result(name: str, given: argparse.Namespace) -> dict[str, float]:
-    """Train one row: MAE in HU half-way and at the end, gradient energy in bone, operations a step."""
+    """Train one row: MAE in HU half-way, at the end and in training, gradient energy in bone, operations a step."""
     folder = given.out / plain(name)
     change = CHANGES[name]
     words, steps = list(change.words), round(given.steps * change.share)
@@ -190,9 +194,14 @@ def train(folder: Path, words: list[str], steps: int, given: argparse.Namespace)
     own = [functools.reduce(lambda text, place: text.replace(*place), places, word) for word in words]
     torch.manual_seed(0)
     summary = run(read_recipe(RECIPE, [*SMALL, *common, *length, *own]), folder, say=lambda line: None)
-    errors = noted(folder, "mae_hu")
-    gflop = summary.speed.gflop_per_step if summary.speed else 0.0
-    return {"half": errors[0], "end": errors[-1], "sharp": noted(folder, SHARPNESS)[-1], "gflop": gflop}
+    errors, learnt = noted(folder, "mae_hu"), noted(folder, "l1", kind="train")[-1]
+    return {
+        "half": errors[0],
+        "end": errors[-1],
+        "learnt": learnt * load_bundle(folder / "bundle").description.hu_scaling.hu_per_unit,
+        "sharp": noted(folder, SHARPNESS)[-1],
+        "gflop": summary.speed.gflop_per_step if summary.speed else 0.0,
+    }
 
 
 if __name__ == "__main__":
