@@ -2,6 +2,7 @@ from __future__ import annotations
 
 from pathlib import Path
 
+import numpy as np
 import pytest
 
 from mr2ct.cli.preprocess import Normalise
@@ -13,6 +14,7 @@ from mr2ct.errors import DataSetError
 from mr2ct.io import write_volume
 from mr2ct.preprocessing.nyul import Nyul
 from mr2ct.preprocessing.pipeline import Pipeline, default_pipeline
+from mr2ct.volume import Quantity
 
 from .conftest import tiny_head
 
@@ -61,6 +63,18 @@ def test_a_standard_histogram_is_learnt_from_unpaired_mrs(tmp_path: Path):
     assert isinstance(choose(cases, tmp_path / "store", normalise="nyul").steps[3], Nyul)
     with pytest.raises(DataSetError, match="no image"):
         choose([case for case in cases if case.case == "p2-ct"], tmp_path / "store", normalise="nyul")
+
+
+@pytest.mark.parametrize("n4", [False, True])
+@pytest.mark.parametrize("normalise", ["percentile", "zscore", "nyul"])
+def test_a_generous_mask_does_not_change_the_scale(normalise: str, n4: bool, write_synthrad, tmp_path: Path):
+    chosen = choose(find_synthrad(write_synthrad("a")), tmp_path, normalise=normalise, n4=n4, spacing_mm=4.0)
+    mr, _, _ = tiny_head()
+    generous = mr.with_voxels(np.ones(mr.geometry.shape, dtype=np.uint8), quantity=Quantity.MASK)
+    given, found = chosen.apply(mr, mask=generous), chosen.apply(mr)
+    assert given.mask.voxels.sum() > 1.3 * found.mask.voxels.sum()
+    np.testing.assert_array_equal(given.mr.voxels, found.mr.voxels)
+    assert found.mr.voxels.std() > 0.1
 
 
 def test_what_cannot_be_chosen_is_refused(tmp_path: Path):

@@ -1,5 +1,7 @@
 from __future__ import annotations
 
+from dataclasses import replace
+
 import numpy as np
 import pytest
 from hypothesis import given
@@ -7,6 +9,7 @@ from hypothesis import strategies as st
 
 from mr2ct.errors import InputError
 from mr2ct.geometry import Geometry
+from mr2ct.preprocessing.body_mask import body_mask
 from mr2ct.preprocessing.core_scaling import CoreScaling, core_level
 from mr2ct.preprocessing.intensity import PercentileScaling, ZScore, rescaled
 from mr2ct.preprocessing.nyul import Nyul
@@ -142,6 +145,25 @@ def test_the_core_of_a_single_slice_is_that_of_the_plane(axis):
     grid = Geometry(voxels.shape, np.eye(4))
     mask = Volume(np.expand_dims(radius < 18, axis), grid, Quantity.MASK)
     assert core_level(Volume(voxels, grid, Quantity.MR), mask) == 100
+
+
+@pytest.mark.parametrize(
+    ("by_mask", "by_outline"),
+    [
+        (PercentileScaling(upper_percentile=50), PercentileScaling(upper_percentile=50, within="outline")),
+        (ZScore(), ZScore(within="outline")),
+        (STANDARD, replace(STANDARD, within="outline")),
+    ],
+    ids=lambda step: f"{step.name}-{step.within}",
+)
+def test_air_in_a_mask_counts_only_where_the_mask_is_asked_for(by_mask, by_outline):
+    images = _case()
+    generous = Images(images.mr, None, images.mask.with_voxels(np.ones(GRID.shape, dtype=np.uint8)))
+    outline = Images(images.mr, None, body_mask(images.mr))
+    np.testing.assert_array_equal(by_outline.apply(generous)[0].mr.voxels, by_mask.apply(outline)[0].mr.voxels)
+    assert np.abs(by_mask.apply(generous)[0].mr.voxels - by_mask.apply(outline)[0].mr.voxels).max() > 0.1
+    with pytest.raises(InputError, match="got 'head'; expected mask or outline"):
+        replace(by_mask, within="head").apply(images)
 
 
 def test_core_scaling_asks_for_a_mask():

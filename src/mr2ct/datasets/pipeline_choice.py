@@ -10,23 +10,24 @@ from mr2ct.datasets.cases import PairedCase, UnpairedCase
 from mr2ct.datasets.store import read_settings
 from mr2ct.errors import DataSetError, Mr2ctError
 from mr2ct.preprocessing.bias_field import BiasFieldCorrection
-from mr2ct.preprocessing.body_mask import BodyMask
+from mr2ct.preprocessing.body_mask import BodyMask, body_mask
 from mr2ct.preprocessing.core_scaling import CoreScaling
 from mr2ct.preprocessing.hu_clipping import ClipHu
 from mr2ct.preprocessing.intensity import PercentileScaling, ZScore
 from mr2ct.preprocessing.nyul import Nyul
 from mr2ct.preprocessing.orientation import ToCanonical
 from mr2ct.preprocessing.pipeline import Pipeline
+from mr2ct.preprocessing.reference_region import OUTLINE
 from mr2ct.preprocessing.resampling import ToSpacing
 from mr2ct.preprocessing.step import Step
 from mr2ct.volume import Quantity, Volume
 
 Case = PairedCase | UnpairedCase
 
-SCALINGS: dict[str, type[CoreScaling | PercentileScaling | ZScore]] = {
-    "core": CoreScaling,
-    "percentile": PercentileScaling,
-    "zscore": ZScore,
+SCALINGS: dict[str, CoreScaling | PercentileScaling | ZScore] = {
+    "core": CoreScaling(),
+    "percentile": PercentileScaling(within=OUTLINE),
+    "zscore": ZScore(within=OUTLINE),
 }
 """Intensity scalings that need nothing but the image itself, by their name on the command line; "nyul" is learnt."""
 
@@ -41,6 +42,9 @@ def choose_pipeline(
     spacing_mm: float | tuple[float, ...],
 ) -> Pipeline:
     """Canonical axes, one voxel size, body mask, bias field correction if asked for, intensity scaling, HU clipping.
+
+    Bias field and intensities are measured in the MR's own outline, whatever mask is given ("core": deep inside the
+    mask): alike where a case has a mask and where a converted MR has none.
 
     Parameters
     ----------
@@ -59,12 +63,12 @@ def choose_pipeline(
         raise DataSetError("unusable voxel size", got=f"{' x '.join(f'{s:g}' for s in sizes)} mm", expected="above 0")
     before: tuple[Step, ...] = (ToCanonical(), ToSpacing(spacing_mm), BodyMask())
     if n4:
-        before += (BiasFieldCorrection(),)
+        before += (BiasFieldCorrection(within=OUTLINE),)
     if normalise in SCALINGS:
-        return Pipeline((*before, SCALINGS[normalise](), ClipHu()))
+        return Pipeline((*before, SCALINGS[normalise], ClipHu()))
     if normalise != "nyul":
         raise DataSetError("unknown normalisation", got=repr(normalise), expected=", ".join([*SCALINGS, "nyul"]))
-    learnt = _recorded_nyul(root) or Nyul.fit(_images(fit_on, Pipeline(before), reading))
+    learnt = _recorded_nyul(root) or Nyul.fit(_images(fit_on, Pipeline(before), reading), within=OUTLINE)
     return Pipeline((*before, learnt, ClipHu()))
 
 
@@ -76,13 +80,14 @@ def _recorded_nyul(root: Path) -> Nyul | None:
 
 
 def _images(cases: Sequence[Case], before: Pipeline, reading: Reading) -> Iterator[tuple[Volume, Volume]]:
-    """MR and mask of each case that has an MR; a case that fails here will fail again, and be reported, later."""
+    """MR and outline of each case that has an MR; a case that fails here will fail again, and be reported, later."""
     for case in cases:
         if isinstance(case, UnpairedCase) and case.quantity is not Quantity.MR:
             continue
         try:
             mr, mask = read_mr(case, reading)
             prepared = before.apply(mr, mask=mask)
+            outline = body_mask(prepared.mr)
         except Mr2ctError:
             continue
-        yield prepared.mr, prepared.mask
+        yield prepared.mr, outline

@@ -13,6 +13,7 @@ from numpy.typing import NDArray
 
 from mr2ct.errors import InputError
 from mr2ct.geometry import require_same_geometry
+from mr2ct.preprocessing.reference_region import MASK, reference_region
 from mr2ct.preprocessing.step import Fitted, Images
 from mr2ct.volume import Volume
 
@@ -102,6 +103,8 @@ class BiasFieldCorrection:
     Parameters
     ----------
     shrink, iterations : as in `n4`.
+    within : "mask", or "outline", to estimate the field in the MR's own outline, as conversion without a mask does
+        (`preprocessing.reference_region`).
 
     Example
     -------
@@ -112,6 +115,7 @@ class BiasFieldCorrection:
     name: ClassVar[str] = "n4"
     shrink: int = 4
     iterations: tuple[int, ...] = (50, 50, 50, 50)
+    within: str = MASK
 
     def __post_init__(self) -> None:
         object.__setattr__(self, "iterations", tuple(self.iterations))
@@ -125,7 +129,8 @@ class BiasFieldCorrection:
         """
         if images.mr is None:
             return images, {}
-        if images.mask is None:
+        region = reference_region(images.mr, images.mask, self.within)
+        if region is None:
             raise InputError("N4 needs a body mask", remedy="put a body_mask step before it, or give a mask")
-        corrected, fitted = n4(images.mr, images.mask, shrink=self.shrink, iterations=self.iterations)
+        corrected, fitted = n4(images.mr, region, shrink=self.shrink, iterations=self.iterations)
         return Images(corrected, images.ct, images.mask), fitted

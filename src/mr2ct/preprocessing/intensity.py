@@ -9,6 +9,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from mr2ct.errors import InputError
+from mr2ct.preprocessing.reference_region import MASK, reference_region
 from mr2ct.preprocessing.step import Fitted, Images
 from mr2ct.volume import Volume
 
@@ -71,6 +72,8 @@ class PercentileScaling:
     lower_percentile : of the whole image.
     upper_percentile : of the voxels inside the mask.
     highest : where the result is clipped.
+    within : "mask", or "outline", to measure the high one in the MR's own outline, as conversion without a mask does
+        (`preprocessing.reference_region`).
 
     Example
     -------
@@ -82,13 +85,15 @@ class PercentileScaling:
     lower_percentile: float = 0.5
     upper_percentile: float = 99.0
     highest: float = 1.5
+    within: str = MASK
 
     def apply(self, images: Images) -> tuple[Images, Fitted]:
         """The MR in [0, highest], float32; records both intensities. A case without MR passes unchanged."""
         if images.mr is None:
             return images, {}
         low = float(np.percentile(finite(images.mr.voxels), self.lower_percentile))
-        high = float(np.percentile(inside(images.mr, images.mask), self.upper_percentile))
+        region = reference_region(images.mr, images.mask, self.within)
+        high = float(np.percentile(inside(images.mr, region), self.upper_percentile))
         mr = rescaled(images.mr, low=low, high=high, highest=self.highest)
         return Images(mr, images.ct, images.mask), {"low": low, "high": high}
 
@@ -100,6 +105,7 @@ class ZScore:
     Parameters
     ----------
     limit : the result is clipped to [-limit, limit].
+    within : as in `PercentileScaling`, for mean and deviation.
 
     Example
     -------
@@ -109,12 +115,13 @@ class ZScore:
 
     name: ClassVar[str] = "z_score"
     limit: float = 5.0
+    within: str = MASK
 
     def apply(self, images: Images) -> tuple[Images, Fitted]:
         """The MR in standard deviations, float32; records mean and deviation. A case without MR passes unchanged."""
         if images.mr is None:
             return images, {}
-        values = inside(images.mr, images.mask)
+        values = inside(images.mr, reference_region(images.mr, images.mask, self.within))
         mean, deviation = float(values.mean(dtype=np.float64)), float(values.std(dtype=np.float64))
         if not deviation > 0:
             raise InputError(

@@ -16,6 +16,7 @@ from numpy.typing import NDArray
 
 from mr2ct.errors import DataSetError, InputError
 from mr2ct.preprocessing.intensity import inside
+from mr2ct.preprocessing.reference_region import MASK, reference_region
 from mr2ct.preprocessing.step import Fitted, Images
 from mr2ct.volume import Volume
 
@@ -31,6 +32,8 @@ class Nyul:
     standard : the standard value of each landmark, in network units, increasing; the first is 0 and the last 1.
     percentiles : where the landmarks lie in the histogram of the voxels inside the mask.
     highest : results are clipped to [0, highest]; beyond the last landmark the last slope goes on.
+    within : "mask", or "outline", to measure landmarks in the MR's own outline, as conversion without a mask does
+        (`preprocessing.reference_region`).
 
     Raises
     ------
@@ -46,6 +49,7 @@ class Nyul:
     standard: tuple[float, ...]
     percentiles: tuple[float, ...] = PERCENTILES
     highest: float = 1.5
+    within: str = MASK
 
     def __post_init__(self) -> None:
         object.__setattr__(self, "standard", tuple(float(value) for value in self.standard))
@@ -60,31 +64,41 @@ class Nyul:
 
     @classmethod
     def fit(
-        cls, images: Iterable[tuple[Volume, Volume | None]], *, percentiles: tuple[float, ...] = PERCENTILES
+        cls,
+        images: Iterable[tuple[Volume, Volume | None]],
+        *,
+        percentiles: tuple[float, ...] = PERCENTILES,
+        within: str = MASK,
     ) -> Nyul:
-        """Learn the standard values from (MR, mask) pairs of the training patients.
+        """Learn the standard values from (MR, region) pairs of the training patients.
 
         Each histogram is stretched so that its first landmark is 0 and its last 1; the standard is the mean. The
         order of the images does not matter, and images are read one at a time.
+
+        Parameters
+        ----------
+        images : each MR with the region that is measured; the whole of it where the region is None.
+        within : what these regions are, so that `apply` measures in the same.
 
         Raises
         ------
         DataSetError : no image. InputError : an image without contrast.
         """
         stretched = []
-        for mr, mask in images:
-            landmarks = _landmarks(mr, mask, percentiles)
+        for mr, region in images:
+            landmarks = _landmarks(mr, region, percentiles)
             stretched.append((landmarks - landmarks[0]) / (landmarks[-1] - landmarks[0]))
         if not stretched:
             raise DataSetError("no image to learn a standard histogram from")
         standard = np.mean(np.sort(np.array(stretched), axis=0), axis=0)
-        return cls(tuple(standard.tolist()), percentiles)
+        return cls(tuple(standard.tolist()), percentiles, within=within)
 
     def apply(self, images: Images) -> tuple[Images, Fitted]:
         """The MR on the standard scale, float32; records its landmarks. A case without MR passes unchanged."""
         if images.mr is None:
             return images, {}
-        landmarks = _landmarks(images.mr, images.mask, self.percentiles)
+        region = reference_region(images.mr, images.mask, self.within)
+        landmarks = _landmarks(images.mr, region, self.percentiles)
         mapped = piecewise_linear(np.nan_to_num(images.mr.voxels, nan=landmarks[0]), landmarks, np.array(self.standard))
         mr = images.mr.with_voxels(np.clip(mapped, 0, self.highest).astype(np.float32))
         return Images(mr, images.ct, images.mask), {"landmarks": landmarks.tolist()}
@@ -118,8 +132,8 @@ def piecewise_linear(
     return np.asarray(standard[piece] + slopes[piece] * (values - landmarks[piece]))
 
 
-def _landmarks(mr: Volume, mask: Volume | None, percentiles: tuple[float, ...]) -> NDArray[np.float64]:
-    landmarks = np.percentile(inside(mr, mask).astype(np.float64), percentiles)
+def _landmarks(mr: Volume, region: Volume | None, percentiles: tuple[float, ...]) -> NDArray[np.float64]:
+    landmarks = np.percentile(inside(mr, region).astype(np.float64), percentiles)
     if not landmarks[-1] > landmarks[0]:
         raise InputError(
             "the MR has no contrast", got=f"constant {landmarks[0]:g} inside the mask", remedy="check the image"
