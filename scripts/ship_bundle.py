@@ -38,6 +38,7 @@ from mr2ct.bundles.evaluation_record import EvaluationRecord
 from mr2ct.bundles.provenance import Provenance, Step, read_steps, this_step, with_short_paths
 from mr2ct.datasets.cases import find_synthrad
 from mr2ct.datasets.splits import SIDES, Split, read_split
+from mr2ct.errors import BundleError, Mr2ctError
 from mr2ct.evaluation.failure_sheet import write_failure_sheet
 from mr2ct.evaluation.held_out_record import HeldOutSide, held_out_record, planes_of, worst_cases
 from mr2ct.evaluation.pairing import Sources, find_pairs, of_patients
@@ -261,19 +262,25 @@ def load_network_halves(bundle: Bundle) -> dict[str, torch.Tensor]:
 def with_kept_keys(description: BundleDescription, shipped: Path) -> BundleDescription:
     """With what the bundle that it replaces knows and a copy of it has lost.
 
-    Where the weights are the same, its `calibration`; its `bone_levels`; and the `input_reference` of that one or of a
-    neighbour, where both prepare an MR in the same way.
+    Where the weights are the same, its `calibration` and `bone_levels`; and the `input_reference` of that one or of a
+    neighbour, where both prepare an MR in the same way: new weights on the same data need no new one
+    (`scripts/learn_input_reference.py` makes it).
 
-    New weights on the same data need no new ones; `scripts/learn_input_reference.py` and `learn_bone_levels.py` do so.
+    Raises
+    ------
+    BundleError : other weights that do not say how they see bone, in the place of some that do.
     """
     kept: dict[str, Any] = {}
     old = read_description(shipped) if (shipped / DESCRIPTION_FILE).is_file() else None
     if old is not None and old.weights_sha256 == description.weights_sha256:
-        kept["calibration"] = old.calibration
+        kept |= {"calibration": old.calibration, "bone_levels": description.bone_levels or old.bone_levels}
     else:
         print("other weights than before: calibrate anew with scripts/calibrate.py")
-    if description.bone_levels is None and old is not None:
-        kept["bone_levels"] = old.bone_levels
+        if old is not None and old.bone_levels and not description.bone_levels:
+            raise BundleError(
+                f"{description.name}: how dark bone was in training is known of the weights that ship, not of these",
+                remedy="ask them with scripts/learn_bone_levels.py --store STORE RUN/bundle",
+            )
     if description.input_reference is None:
         kept["input_reference"] = _reference_for(description, shipped)
     return description.model_copy(update=kept)
@@ -318,4 +325,7 @@ def _parser() -> argparse.ArgumentParser:
 
 
 if __name__ == "__main__":
-    main()
+    try:
+        main()
+    except Mr2ctError as error:
+        raise SystemExit(f"error: {error}") from error

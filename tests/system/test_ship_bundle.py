@@ -18,6 +18,7 @@ from mr2ct.bundles.bundle import read_description
 from mr2ct.bundles.provenance import Step, record_step
 from mr2ct.bundles.zoo import SHIPPED_FOLDER
 from mr2ct.datasets.splits import Split, write_split
+from mr2ct.errors import BundleError
 from mr2ct.inference import Translator
 from mr2ct.models import build_network
 
@@ -189,6 +190,13 @@ def test_the_same_weights_keep_their_calibration_and_others_do_not(shipment: Pat
     assert other.input_reference == {"levels": 1}
     neighbour = ship_bundle.with_kept_keys(old.model_copy(update={"name": "new"}), shelf.parent / "new")
     assert (neighbour.input_reference, neighbour.calibration) == ({"levels": 1}, None)
+    dark = known.model_copy(update={"bone_levels": (0.1, 0.2)})
+    (shelf / "bundle.json").write_text(dark.model_dump_json())
+    assert ship_bundle.with_kept_keys(old, shelf).bone_levels == (0.1, 0.2)
+    with pytest.raises(BundleError, match=r"how dark bone was.*not of these.*learn_bone_levels\.py"):
+        ship_bundle.with_kept_keys(old.model_copy(update={"weights_sha256": "0" * 64}), shelf)
+    taught = old.model_copy(update={"weights_sha256": "0" * 64, "bone_levels": (0.12, 0.21)})
+    assert ship_bundle.with_kept_keys(taught, shelf).bone_levels == (0.12, 0.21)
     elsewise = ship_bundle.with_kept_keys(old.model_copy(update={"preprocessing": {}}), shelf)
     assert elsewise.input_reference is None
 
