@@ -12,7 +12,8 @@ scripts/cards/<name>.yaml.
 A folder with nothing but `bundle/`, a copy of shipped weights, is scored anew; curve, calibration and commands of
 training stay.
 
-Afterwards: scripts/calibrate.py (it adds its section to the card), then scripts/write_model_tables.py.
+Before, where it takes the place of other weights: scripts/learn_bone_levels.py --store STORE RUN/bundle. Afterwards:
+scripts/calibrate.py (it adds its section to the card), then scripts/write_model_tables.py.
 """
 
 from __future__ import annotations

@@ -106,3 +106,11 @@ def test_unknown_normalisations_and_dimensions_are_named():
         normalisation("layer", dims=2, channels=1)
     with pytest.raises(Mr2ctError, match="two or three dimensions; got 4"):
         convolution(4, 1, 1, size=3)
+
+
+@given(channels=st.integers(1, 300))
+def test_group_norm_takes_any_number_of_channels(channels):
+    layer = normalisation("group", dims=2, channels=channels)
+    values = torch.rand(2, channels, 3, 3, generator=torch.Generator().manual_seed(channels))
+    assert layer(values).shape == values.shape
+    assert layer.num_groups == max(n for n in range(1, 9) if channels % n == 0)

@@ -12,7 +12,7 @@ from mr2ct.errors import Mr2ctError
 
 CONVOLUTION: dict[int, type[nn.Conv2d] | type[nn.Conv3d]] = {2: nn.Conv2d, 3: nn.Conv3d}
 _INTERPOLATION = {2: "bilinear", 3: "trilinear"}
-_GROUPS = 8
+_MOST_GROUPS = 8
 
 
 class ChannelNorm(nn.Module):
@@ -36,10 +36,15 @@ class ChannelNorm(nn.Module):
         return normalised.movedim(-1, 1)
 
 
+def _groups_of(channels: int) -> int:
+    """The most groups, up to eight, into which so many channels can be shared out alike: 7 of 42, 4 of 4."""
+    return next(n for n in range(min(_MOST_GROUPS, channels), 0, -1) if channels % n == 0)
+
+
 NORMALISATIONS: dict[str, Callable[[int, int], nn.Module]] = {
     "batch": lambda dims, channels: (nn.BatchNorm2d if dims == 2 else nn.BatchNorm3d)(channels),
     "instance": lambda dims, channels: (nn.InstanceNorm2d if dims == 2 else nn.InstanceNorm3d)(channels, affine=True),
-    "group": lambda dims, channels: nn.GroupNorm(min(_GROUPS, channels), channels),
+    "group": lambda dims, channels: nn.GroupNorm(_groups_of(channels), channels),
     "channel": lambda dims, channels: ChannelNorm(channels),
     "none": lambda dims, channels: nn.Identity(),
 }
