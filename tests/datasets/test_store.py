@@ -136,6 +136,13 @@ def test_other_settings_are_refused_and_the_difference_is_shown(root: Path):
         create_store(root, settings={"spacing_mm": 2})
 
 
+def test_of_many_differing_settings_a_few_are_shown_and_the_others_counted(tmp_path: Path):
+    create_store(tmp_path, settings={"landmarks": list(range(11))})
+    with pytest.raises(DataSetError) as refused:
+        create_store(tmp_path, settings={"landmarks": list(range(10, 21))})
+    assert "got landmarks.0 = 10; landmarks.1 = 11; landmarks.10 = 20 and 8 more; expected" in str(refused.value)
+
+
 def test_nested_settings_are_compared_as_json(tmp_path: Path):
     settings = {"pipeline": {"steps": [{"name": "a", "window": (1, 2)}]}, "empty": {}}
     create_store(tmp_path / "s", settings=settings)

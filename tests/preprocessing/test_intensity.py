@@ -169,3 +169,13 @@ def test_air_in_a_mask_counts_only_where_the_mask_is_asked_for(by_mask, by_outli
 def test_core_scaling_asks_for_a_mask():
     with pytest.raises(InputError, match=r"needs a body mask.*body_mask step"):
         CoreScaling().apply(Images(_case().mr))
+
+
+def test_a_given_mask_is_not_asked_for_again_where_no_outline_is_found():
+    mr = Volume(np.ones(GRID.shape), GRID, Quantity.MR)
+    masked = Images(mr, None, mr.with_voxels(np.ones(GRID.shape), quantity=Quantity.MASK))
+    with pytest.raises(InputError, match="core scaling without N4 measures in the given mask") as refused:
+        ZScore(within="outline").apply(masked)
+    assert "give a mask" not in str(refused.value)
+    with pytest.raises(InputError, match="give a mask"):
+        ZScore(within="outline").apply(Images(mr, None, None))

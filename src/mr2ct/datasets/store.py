@@ -25,6 +25,7 @@ from mr2ct.io.atomic import TEMPORARY_PREFIX, atomic_file, atomic_folder, requir
 
 FORMAT_VERSION = 1
 _HEADER_BYTES = 100_000
+_MOST_STATED = 3  # settings that differ; a step more in a pipeline changes dozens
 _OURS_BESIDES_CASES = ("split.json", ".lock")
 _SAFE_NAME = re.compile(r"[\w+=@-][\w+=@. -]*")
 _DTYPES: dict[str, type[np.generic]] = {"mr": np.float16, "ct": np.int16, "mask": np.uint8}
@@ -174,10 +175,15 @@ def create_store(root: str | os.PathLike[str], *, settings: Mapping[str, Any]) -
     if differing:
         raise DataSetError(
             f"the store {folder} was prepared with other settings",
-            got="; ".join(f"{key} = {wanted.get(key)}" for key in differing),
-            expected="; ".join(f"{key} = {recorded.get(key)}" for key in differing),
+            got=_stated(wanted, differing),
+            expected=_stated(recorded, differing),
             remedy="repeat the recorded settings, or name a new store folder",
         )
+
+
+def _stated(settings: Mapping[str, Any], keys: Sequence[str]) -> str:
+    stated = [f"{key} = {settings.get(key)}" for key in keys[:_MOST_STATED]]
+    return "; ".join(stated) + (f" and {len(keys) - _MOST_STATED} more" if len(keys) > _MOST_STATED else "")
 
 
 def read_settings(root: str | os.PathLike[str]) -> Mapping[str, Any]:

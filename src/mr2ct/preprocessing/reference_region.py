@@ -39,6 +39,15 @@ def reference_region(mr: Volume, mask: Volume | None, within: str) -> Volume | N
     """
     if within == MASK:
         return mask
-    if within == OUTLINE:
+    if within != OUTLINE:
+        raise InputError("unknown region to measure intensities in", got=repr(within), expected=f"{MASK} or {OUTLINE}")
+    try:
         return body_mask(mr)
-    raise InputError("unknown region to measure intensities in", got=repr(within), expected=f"{MASK} or {OUTLINE}")
+    except InputError as error:
+        if mask is None:
+            raise
+        raise InputError(
+            "no outline found to measure the MR's intensities in",
+            expected="a bright body before a dark background",
+            remedy="check the image; core scaling without N4 measures in the given mask instead",
+        ) from error
