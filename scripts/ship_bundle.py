@@ -9,6 +9,9 @@ the functions of `mr2ct evaluate --skull` themselves. Written to the bundle's fo
 (data, limits, citations, commands that a run did not record, the method of a student's teachers) comes from
 scripts/cards/<name>.yaml.
 
+Weights that go on from shipped ones whose run folders are gone: --after a copy of that bundle's folder. Its commands
+come first, and its picture of the training stays above the new one.
+
 A folder with nothing but `bundle/`, a copy of shipped weights, is scored anew; curve, calibration and commands of
 training stay.
 
@@ -162,10 +165,18 @@ def words_of(name: str, path: Path | None) -> dict[str, Any]:
 
 def provenance(runs: Sequence[Path], said: dict[str, Any]) -> Provenance:
     """The commands that the runs recorded, after those that the words name, and this one."""
-    steps = [Step.model_validate(step) for step in said.get("commands", [])]
-    steps += [step for run in runs for step in read_steps(run)]
+    steps = [_short(Step.model_validate(step)) for step in said.get("commands", [])]
+    steps += [step for run in runs for step in map(_short, steps_of(run)) if step not in steps]
     scoring = this_step("CPU" if not torch.cuda.is_available() else torch.cuda.get_device_name())
-    return Provenance(training=tuple(map(_short, steps)), scoring=(_short(scoring),))
+    return Provenance(training=tuple(steps), scoring=(_short(scoring),))
+
+
+def steps_of(run: Path) -> tuple[Step, ...]:
+    """The commands that a run recorded, or those that made the weights where `run` is a bundle's folder."""
+    if not (run / DESCRIPTION_FILE).is_file():
+        return read_steps(run)
+    origin = read_description(run).provenance
+    return origin.training if origin is not None else ()
 
 
 def _short(step: Step) -> Step:
@@ -225,7 +236,8 @@ def ship(
         worst = worst_cases(scored.cases, planes_of(scored.cases))
         write_failure_sheet(unfinished / FAILURES_FILE, [case for case, _ in worst])
         if runs:
-            write_training_curve(unfinished / TRAINING_FILE, runs, title=described.name)
+            earlier = [after / TRAINING_FILE for after in arguments.after if (after / TRAINING_FILE).is_file()]
+            write_training_curve(unfinished / TRAINING_FILE, runs, title=described.name, below=earlier)
         if keeps_curve:
             shutil.copy2(target / TRAINING_FILE, unfinished / TRAINING_FILE)
         if recipe is not None:
@@ -314,7 +326,7 @@ def _parser() -> argparse.ArgumentParser:
     parser.add_argument("--split", type=Path, required=True)
     parser.add_argument("--side", choices=("test", "validation"), default="test", help="whose figures")
     parser.add_argument(
-        "--after", type=Path, action="append", default=[], help="an earlier run it began from, in order"
+        "--after", type=Path, action="append", default=[], help="an earlier run, or bundle, it began from, in order"
     )
     parser.add_argument("--words", type=Path, help="YAML for the card; default: scripts/cards/<name>.yaml")
     parser.add_argument("--into", type=Path, default=SHIPPED, help="folder of the bundles")

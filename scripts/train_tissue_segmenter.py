@@ -21,8 +21,10 @@ from mr2ct.datasets.splits import read_split
 from mr2ct.datasets.store import CaseStore
 from mr2ct.hounsfield import HIGHEST_HU, LOWEST_HU, HuScaling
 from mr2ct.models.tissue_segmenter import TissueSegmenter
+from mr2ct.training.acceleration import precision_of
 from mr2ct.training.learner import Learner, Schedule
 from mr2ct.training.loop import Limits, fit
+from mr2ct.training.recipe import RunSettings
 from mr2ct.training.tissue_features import write_segmenter
 from mr2ct.training.tissue_labels import TissueClass
 from mr2ct.training.tissue_segmentation import (
@@ -41,7 +43,7 @@ def main() -> None:
     arguments = _parser().parse_args()
     run = arguments.output.with_name(f"{arguments.output.name}-run")
     run.mkdir(parents=True, exist_ok=True)
-    fabric = Fabric(accelerator="auto", devices=1, precision="bf16-mixed")
+    fabric = Fabric(accelerator="auto", devices=1, precision=precision_of(RunSettings()))
     fabric.seed_everything(arguments.seed, verbose=False)
     of_network = {"classes": len(TissueClass), "dims": 2, "widths": arguments.widths}
     schedule = Schedule(arguments.steps, warmup_steps=50, final=0.01)

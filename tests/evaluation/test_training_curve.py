@@ -43,6 +43,16 @@ def test_stages_go_on_from_each_other(metrics: Path):
     assert borders == [100]
 
 
+def test_a_picture_of_stages_without_a_table_stays_above(metrics: Path, tmp_path: Path):
+    from PIL import Image
+
+    first = write_training_curve(tmp_path / "first.png", [metrics], title="first")
+    both = Image.open(write_training_curve(tmp_path / "both.png", [metrics], title="second", below=[first]))
+    one = Image.open(first).convert("RGB")
+    assert both.size == (one.width, 2 * one.height)
+    assert both.crop((0, 0, *one.size)).tobytes() == one.tobytes()
+
+
 def test_terms_below_nought_can_be_drawn(tmp_path: Path):
     path = tmp_path / "metrics.csv"
     path.write_text("step,minutes,kind,name,value\n50,0.1,train,correlation,-0.3\n100,0.2,train,correlation,-0.5\n")

@@ -2,11 +2,14 @@
 
 from __future__ import annotations
 
+import copy
+
 import numpy as np
 import pytest
 import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from torch.nn import functional as F
 
 from mr2ct.errors import Mr2ctError
 from mr2ct.models.attention_unet import AttentionGate
@@ -83,6 +86,20 @@ def test_an_attention_gate_only_weakens():
     assert ((share > 0) & (share < 1)).all()
     # one map for all channels
     torch.testing.assert_close(share[:, 0], share[:, 2], atol=1e-4, rtol=1e-4)
+
+
+@pytest.mark.parametrize("channels", [2, 4, 12])
+def test_a_gate_of_few_channels_learns_rightly_channels_last(channels: int):
+    """The gate looks at every second voxel as a strided convolution does, whose gradients are wrong on some CPUs."""
+    torch.manual_seed(1)
+    gate = AttentionGate(channels, 2 * channels, dims=2, norm="none").to(memory_format=torch.channels_last)
+    exact = copy.deepcopy(gate).double().to(memory_format=torch.contiguous_format)
+    skip, below = torch.randn(2, channels, 16, 16), torch.randn(2, 2 * channels, 8, 8)
+    gate(skip.contiguous(memory_format=torch.channels_last), below).square().sum().backward()
+    strided = F.conv2d(skip.double(), exact.from_skip.weight, exact.from_skip.bias, stride=2)
+    weights = upsample_to(exact.weigh(strided + exact.from_gate(below.double())), skip)
+    (skip.double() * weights).square().sum().backward()
+    torch.testing.assert_close(gate.from_skip.weight.grad.double(), exact.from_skip.weight.grad, rtol=1e-4, atol=1e-4)
 
 
 def test_a_block_of_equal_widths_passes_its_input_on():

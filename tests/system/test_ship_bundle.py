@@ -139,6 +139,25 @@ def test_weights_scored_anew_without_their_run_keep_curve_and_commands(
     assert steps[0] == steps[1] != ()
 
 
+def test_weights_that_go_on_from_shipped_ones_keep_their_history(
+    shipment: Path, run: Path, data: Path, tmp_path: Path, script: Script
+):
+    """Where the run folders of the earlier weights are gone, and their bundle alone is left."""
+    (tmp_path / "further").mkdir()
+    shutil.copytree(run / "bundle", tmp_path / "further" / "bundle")
+    (tmp_path / "further" / "metrics.csv").write_text(CURVE)
+    record_step(tmp_path / "further", Step(command="mr2ct train further.yaml"))
+    before = shipment / "bundles" / "tiny"
+    known = ["--data", data, "--split", data.parent / "split.json", "--into", tmp_path / "bundles"]
+    words = [tmp_path / "further", *known, "--after", before, "--keep", shipment / "keep"]
+    script("ship_bundle").main([str(word) for word in words])
+    shipped_now = load_bundle(tmp_path / "bundles" / "tiny")
+    commands = [step.command for step in shipped_now.description.provenance.training]
+    assert commands == ["mr2ct train tiny.yaml", "mr2ct train further.yaml"]
+    size = (shipped_now.folder / "training.png").stat().st_size
+    assert size > (before / "training.png").stat().st_size
+
+
 def test_what_is_scored_is_what_users_get(data: Path, run: Path, tmp_path: Path, script: Script, monkeypatch):
     """Bone is lifted in the scored sCTs as in those of the shipped model, and older sCTs are not taken for them."""
     ship_bundle, seen = script("ship_bundle"), []

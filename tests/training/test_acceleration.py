@@ -12,10 +12,10 @@ from mr2ct.datasets.sampling import BoxCutter, BoxPlan
 from mr2ct.hounsfield import HuScaling
 from mr2ct.models import build_network
 from mr2ct.training import acceleration, assembly
-from mr2ct.training.acceleration import Beside, is_on, make_cutter
+from mr2ct.training.acceleration import Beside, is_on, make_cutter, precision_of
 from mr2ct.training.assembly import batch_source, build_generator, build_method, open_cases
 from mr2ct.training.learner import Learner, require_finite
-from mr2ct.training.recipe import parse_recipe
+from mr2ct.training.recipe import RunSettings, parse_recipe
 
 GPU = SimpleNamespace(device=torch.device("cuda"))
 
@@ -23,6 +23,17 @@ GPU = SimpleNamespace(device=torch.device("cuda"))
 def test_auto_is_a_gpu_s(fabric):
     assert [is_on(switch, fabric) for switch in ("auto", True, False)] == [False, True, False]
     assert [is_on(switch, GPU) for switch in ("auto", True, False)] == [True, True, False]
+
+
+def test_auto_is_bfloat16_where_the_device_has_it(monkeypatch):
+    asked = []
+    monkeypatch.setattr(acceleration, "has_bfloat16", lambda device: asked.append(device) or device == "cuda")
+    assert precision_of(RunSettings()) == "32-true"
+    monkeypatch.setattr(torch.cuda, "is_available", lambda: True)
+    assert precision_of(RunSettings()) == "bf16-mixed"
+    assert precision_of(RunSettings(accelerator="cpu")) == "32-true"
+    assert asked == ["cpu", "cuda", "cpu"]
+    assert precision_of(RunSettings(precision="16-mixed")) == "16-mixed"
 
 
 def test_cases_that_do_not_fit_stay_on_disk(heads, fabric, monkeypatch):

@@ -104,7 +104,7 @@ def test_unknown_keys_come_first_among_several_problems():
         ({"method": {"name": "supervise"}}, "'supervise' found using 'name' does not match any of the expected tags"),
         ({"method": {}}, "method: Unable to extract tag"),
         ({"run": {"max_steps": "many"}}, "run.max_steps: Input should be a valid integer"),
-        ({"run": {"precision": "64"}}, "run.precision: Input should be '32-true', 'bf16-mixed' or '16-mixed'"),
+        ({"run": {"precision": "64"}}, "run.precision: Input should be 'auto', '32-true', 'bf16-mixed' or '16-mixed'"),
         ({"data": {"stores": []}}, "data.stores: List should have at least 1 item"),
         ({"data": {"stores": [{"path": "s", "weight": 0}]}}, "data.stores.0.weight: Input should be greater than 0"),
         ({"data": {"stores": [{"path": "s"}], "planes": ["oblique"]}}, "data.planes.0: Input should be 'axial'"),

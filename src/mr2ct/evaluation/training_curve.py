@@ -5,6 +5,7 @@ from __future__ import annotations
 import csv
 from collections import defaultdict
 from collections.abc import Mapping, Sequence
+from io import BytesIO
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -46,12 +47,15 @@ def read_curves(path: Path | str) -> dict[str, dict[str, Curve]]:
     return {kind: dict(curves) for kind, curves in found.items()}
 
 
-def write_training_curve(path: Path | str, stages: Sequence[Path | str], *, title: str = "") -> Path:
+def write_training_curve(
+    path: Path | str, stages: Sequence[Path | str], *, title: str = "", below: Sequence[Path | str] = ()
+) -> Path:
     """Two panels, PNG: the terms of the loss, logarithmic where all are above 0, and the MAE on validation patients.
 
     Parameters
     ----------
     stages : the `metrics.csv` of the runs that made the weights, in order; the steps of each go on from the last.
+    below : pictures of earlier stages, of which no table is left: this one goes below them.
 
     Raises
     ------
@@ -78,9 +82,23 @@ def write_training_curve(path: Path | str, stages: Sequence[Path | str], *, titl
         for border in borders:
             axes.axvline(border, color="0.6", linewidth=1, linestyle=":")
     figure.suptitle(title)
+    drawn = BytesIO()
+    figure.savefig(drawn, dpi=_DPI, format="png", metadata={"Software": None})
     with atomic_file(path) as temporary:
-        figure.savefig(temporary, dpi=_DPI, format="png", metadata={"Software": None})
+        temporary.write_bytes(drawn.getvalue() if not below else _stacked([*below, drawn]))
     return Path(path)
+
+
+def _stacked(pictures: Sequence[Path | str | BytesIO]) -> bytes:
+    """PNG: the pictures, one below the other."""
+    from PIL import Image
+
+    images = [Image.open(picture).convert("RGB") for picture in pictures]
+    whole = Image.new("RGB", (max(image.width for image in images), sum(image.height for image in images)), "white")
+    for number, image in enumerate(images):
+        whole.paste(image, (0, sum(above.height for above in images[:number])))
+    whole.save(made := BytesIO(), format="PNG", optimize=True)
+    return made.getvalue()
 
 
 def _joined(

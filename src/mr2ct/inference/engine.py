@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from pathlib import Path
 from typing import TYPE_CHECKING, Protocol
 
 import numpy as np
@@ -18,7 +17,6 @@ PRECISIONS = ("auto", "fp32", "bf16")
 
 # measured on two cores: more slices at once leave the cache and are slower
 _BATCH_SIZE = {"cpu": 4, "cuda": 16}
-_FAST_BF16_FLAGS = {"amx_bf16", "avx512_bf16"}
 
 
 class Engine(Protocol):
@@ -44,7 +42,7 @@ class TorchEngine:
     network : maps (N, C, *spatial) to (N, 1, *spatial); put in evaluation mode and moved to the device.
     device : "auto" (CUDA where there is one), "cpu" or "cuda".
     precision : "fp32", "bf16" (autocast; the networks' last layer stays float32), or "auto": bf16 where the
-        hardware multiplies it natively (CUDA, and CPUs with AMX or AVX512-BF16), else fp32.
+        hardware multiplies it itself (`models.bfloat16`), else fp32.
 
     Raises
     ------
@@ -127,23 +125,6 @@ def resolve_precision(precision: str, device: str) -> str:
         raise Mr2ctError("unknown precision", got=repr(precision), expected=f"one of {', '.join(PRECISIONS)}")
     if precision != "auto":
         return precision
-    if device == "cuda":
-        import torch
+    from mr2ct.models.bfloat16 import has_bfloat16
 
-        return "bf16" if torch.cuda.is_bf16_supported() else "fp32"
-    return "bf16" if _FAST_BF16_FLAGS & cpu_flags() else "fp32"
-
-
-def cpu_flags(path: Path = Path("/proc/cpuinfo")) -> set[str]:
-    """The CPU's feature flags as Linux lists them; empty on other systems.
-
-    Example
-    -------
-    >>> cpu_flags(Path("no/such/file"))
-    set()
-    """
-    try:
-        lines = path.read_text(encoding="utf-8", errors="replace").splitlines()
-    except OSError:
-        return set()
-    return next((set(line.partition(":")[2].split()) for line in lines if line.startswith("flags")), set())
+    return "bf16" if has_bfloat16(device) else "fp32"

@@ -12,6 +12,7 @@ from mr2ct.models.blocks import (
     ConvolutionBlock,
     convolution,
     cropped_to,
+    every_second,
     in_full_precision,
     normalisation,
     padded_to_multiple,
@@ -28,7 +29,7 @@ class AttentionGate(nn.Module):
     def __init__(self, channels_skip: int, channels_gate: int, *, dims: int, norm: str) -> None:
         super().__init__()
         between = max(channels_skip // 2, 1)
-        self.from_skip = convolution(dims, channels_skip, between, size=1, stride=2)
+        self.from_skip = convolution(dims, channels_skip, between, size=1)
         self.from_gate = convolution(dims, channels_gate, between, size=1)
         self.weigh = nn.Sequential(
             normalisation(norm, dims=dims, channels=between),
@@ -38,7 +39,7 @@ class AttentionGate(nn.Module):
         )
 
     def forward(self, skip: Tensor, gate: Tensor) -> Tensor:
-        return skip * upsample_to(self.weigh(self.from_skip(skip) + self.from_gate(gate)), skip)
+        return skip * upsample_to(self.weigh(self.from_skip(every_second(skip)) + self.from_gate(gate)), skip)
 
 
 class GatedRise(nn.Module):

@@ -17,8 +17,11 @@ from mr2ct.datasets.resident import ResidentCutter
 from mr2ct.datasets.sampling import BoxCutter, BoxPlan
 from mr2ct.datasets.store import StoredCase
 from mr2ct.hounsfield import HuScaling
+from mr2ct.models.bfloat16 import has_bfloat16
+from mr2ct.training.recipe import RunSettings
 
 Switch = bool | Literal["auto"]
+Precision = Literal["32-true", "bf16-mixed", "16-mixed"]
 
 _BYTES_A_VOXEL = 5
 # what the networks and their gradients need is not known before they run: half of the memory is left to them
@@ -33,6 +36,20 @@ def on_gpu(fabric: Fabric) -> bool:
 def is_on(switch: Switch, fabric: Fabric) -> bool:
     """What a switch of the recipe says on this run's device: "auto" is on for a GPU alone."""
     return on_gpu(fabric) if switch == "auto" else switch
+
+
+def precision_of(settings: RunSettings) -> Precision:
+    """The precision that `settings` stand for here: "auto" is bf16-mixed where the device has it, else 32-true.
+
+    Example
+    -------
+    >>> precision_of(RunSettings(precision="32-true"))
+    '32-true'
+    """
+    if settings.precision != "auto":
+        return settings.precision
+    device = "cuda" if settings.accelerator != "cpu" and torch.cuda.is_available() else "cpu"
+    return "bf16-mixed" if has_bfloat16(device) else "32-true"
 
 
 def prepare_device(fabric: Fabric) -> None:

@@ -227,8 +227,9 @@ class RunSettings(_Settings):
     """How long, how often, and on what. `max_minutes` ends a run early; its checkpoint resumes it.
 
     `compile` and `resident`: whether networks are compiled, and whether the cases lie on the device that trains; "auto"
-    is on a GPU alone. `keep` says which of the validated weights the bundle gets: those with the lowest MAE, or the
-    last ones, as where a discriminator is to make bone sharp, which the MAE does not reward.
+    is on a GPU alone. `precision`: "auto" is bf16-mixed on a device that has bfloat16, else 32-true. `keep` says which
+    of the validated weights the bundle gets: those with the lowest MAE, or the last ones, as where a discriminator is
+    to make bone sharp, which the MAE does not reward.
     """
 
     max_steps: int = Field(default=10_000, ge=1)
@@ -238,7 +239,7 @@ class RunSettings(_Settings):
     checkpoint_minutes: float = Field(default=3.0, gt=0)
     patience: int | None = Field(default=None, ge=1)
     keep: Literal["best", "last"] = "best"
-    precision: Literal["32-true", "bf16-mixed", "16-mixed"] = "bf16-mixed"
+    precision: Literal["auto", "32-true", "bf16-mixed", "16-mixed"] = "auto"
     accelerator: Literal["auto", "cpu", "cuda"] = "auto"
     devices: int = Field(default=1, ge=1)
     compile: bool | Literal["auto"] = "auto"

@@ -16,7 +16,7 @@ from mr2ct.bundles.provenance import record_step, this_step
 from mr2ct.datasets.sampling import BoxPlan
 from mr2ct.errors import RecipeError
 from mr2ct.hounsfield import HuScaling
-from mr2ct.training.acceleration import prepare_device
+from mr2ct.training.acceleration import precision_of, prepare_device
 from mr2ct.training.assembly import Cases, batch_source, build_generator, build_method, open_cases
 from mr2ct.training.loop import LAST, Limits, Method, Outcome, fit
 from mr2ct.training.recipe import Recipe, RunSettings, write_recipe
@@ -87,7 +87,7 @@ def run(
 def _speed(recipe: Recipe, fabric: Fabric, method: CountedMethod, outcome: Outcome) -> Speed | None:
     if not outcome.timed_seconds or not method.gflop_per_step:
         return None
-    dtype = {"bf16-mixed": torch.bfloat16, "16-mixed": torch.float16}.get(recipe.run.precision, torch.float32)
+    dtype = {"bf16-mixed": torch.bfloat16, "16-mixed": torch.float16}.get(precision_of(recipe.run), torch.float32)
     peak = peak_of(fabric.device, dtype=dtype)
     return Speed(outcome.timed_steps / outcome.timed_seconds, method.gflop_per_step, peak)
 
@@ -101,7 +101,10 @@ def _launched(recipe: Recipe) -> Fabric:
     settings = recipe.run
     try:
         fabric = Fabric(
-            accelerator=settings.accelerator, devices=settings.devices, precision=settings.precision, strategy=strategy
+            accelerator=settings.accelerator,
+            devices=settings.devices,
+            precision=precision_of(settings),
+            strategy=strategy,
         )
         fabric.launch()
     except (MisconfigurationException, RuntimeError, ValueError) as error:
