@@ -218,7 +218,7 @@ def ship(
     runs = [run / CURVES for run in (*arguments.after, arguments.run) if (run / CURVES).is_file()]
     keeps_curve = not runs and (target / TRAINING_FILE).is_file()
     of_same_weights = target if keeps_curve else None
-    recipe = recipe_text([arguments.run, *reversed(arguments.after)], of_same_weights)
+    recipe = recipe_text([arguments.run, *reversed(arguments.after)], of_same_weights, described)
     card = fill_card(
         described,
         **{key: said[key] for key in ("intended_use", "unsuited", "failures", "citations") if key in said},
@@ -247,14 +247,17 @@ def ship(
     return load_bundle(target).folder
 
 
-def recipe_text(runs: Sequence[Path], shipped: Path | None) -> str | None:
-    """The resolved recipe of the first of the runs that has one, paths by their names alone; else that of `shipped`."""
-    for path in (run / RECIPE_FILE for run in runs):
+def recipe_text(runs: Sequence[Path], shipped: Path | None, described: BundleDescription) -> str | None:
+    """The resolved recipe of the first of the runs that has one, else that of `shipped`.
+
+    Paths go by their names alone, and of the bundle it says what the description does.
+    """
+    for path in (folder / RECIPE_FILE for folder in (*runs, *([shipped] if shipped is not None else []))):
         if path.is_file():
-            recipe = yaml.safe_load(path.read_text(encoding="utf-8"))
-            return yaml.safe_dump(_with_names_of_paths(recipe), sort_keys=False)
-    kept = shipped / RECIPE_FILE if shipped is not None else None
-    return kept.read_text(encoding="utf-8") if kept is not None and kept.is_file() else None
+            recipe = _with_names_of_paths(yaml.safe_load(path.read_text(encoding="utf-8")))
+            recipe["bundle"] = {"licence": described.licence, "training_data": described.training_data}
+            return yaml.safe_dump(recipe, sort_keys=False, width=120)
+    return None
 
 
 def _with_names_of_paths(value: Any) -> Any:

@@ -93,7 +93,9 @@ def test_the_bundle_is_whole_with_card_and_pictures(shipment: Path):
         "training.png",
         "recipe.yaml",
     }
-    assert yaml.safe_load((bundle.folder / "recipe.yaml").read_text())["data"]["stores"][0]["path"] == "brain"
+    recipe = yaml.safe_load((bundle.folder / "recipe.yaml").read_text())
+    assert recipe["data"]["stores"][0]["path"] == "brain"
+    assert recipe["bundle"] == {"licence": "CC-BY-NC-4.0", "training_data": "Two heads."}
     assert (bundle.folder / "failures.png").stat().st_size < 150_000
     for words in ("Two heads.", "Somebody 2023", "**Roughly HU.**", "mr2ct train tiny.yaml", "`cccccccccccc`"):
         assert words in bundle.card
