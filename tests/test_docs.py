@@ -42,14 +42,25 @@ def options_of(verb: str) -> frozenset[str]:
     return frozenset(known)
 
 
+def prose(document: Path) -> str:
+    """What is not in fenced blocks."""
+    return re.sub(r"```.*?```", "", document.read_text(encoding="utf-8"), flags=re.DOTALL)
+
+
+@cache
+def anchors(document: Path) -> frozenset[str]:
+    """The anchors that GitHub gives the headings of `document`."""
+    headings = re.findall(r"^#+ +(.*?) *$", prose(document), flags=re.MULTILINE)
+    return frozenset(re.sub(r"[^\w\- ]", "", heading.lower()).replace(" ", "-") for heading in headings)
+
+
 @documents
 def test_links_lead_somewhere(document: Path):
-    links = re.findall(
-        r"\]\(([^)\s]+)\)|src=\"([^\"]+)\"",
-        re.sub(r"```.*?```", "", document.read_text(encoding="utf-8"), flags=re.DOTALL),
-    )
-    local = [link.split("#")[0] for pair in links for link in pair if link and "://" not in link]
-    assert [link for link in local if link and not (document.parent / link).exists()] == []
+    links = re.findall(r"\]\(([^)\s]+)\)|src=\"([^\"]+)\"", prose(document))
+    local = [link.partition("#") for pair in links for link in pair if link and "://" not in link]
+    assert [name for name, _, _ in local if name and not (document.parent / name).exists()] == []
+    pages = [((document.parent / name) if name else document, anchor) for name, _, anchor in local if anchor]
+    assert [f"{page.name}#{anchor}" for page, anchor in pages if anchor not in anchors(page.resolve())] == []
 
 
 @documents
