@@ -18,10 +18,9 @@ from mr2ct.datasets.sampling import BoxCutter, BoxPlan
 from mr2ct.datasets.store import StoredCase
 from mr2ct.hounsfield import HuScaling
 from mr2ct.models.bfloat16 import has_bfloat16
-from mr2ct.training.recipe import RunSettings
+from mr2ct.training.recipe import Precision, RunSettings
 
 Switch = bool | Literal["auto"]
-Precision = Literal["32-true", "bf16-mixed", "16-mixed"]
 
 _BYTES_A_VOXEL = 5
 # what the networks and their gradients need is not known before they run: half of the memory is left to them

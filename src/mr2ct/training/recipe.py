@@ -223,6 +223,9 @@ class OptimiserSettings(_Settings):
     ema_decay: float = Field(default=0.998, ge=0, lt=1)
 
 
+Precision = Literal["32-true", "bf16-mixed", "16-mixed"]
+
+
 class RunSettings(_Settings):
     """How long, how often, and on what. `max_minutes` ends a run early; its checkpoint resumes it.
 
@@ -239,7 +242,7 @@ class RunSettings(_Settings):
     checkpoint_minutes: float = Field(default=3.0, gt=0)
     patience: int | None = Field(default=None, ge=1)
     keep: Literal["best", "last"] = "best"
-    precision: Literal["auto", "32-true", "bf16-mixed", "16-mixed"] = "auto"
+    precision: Literal["auto", Precision] = "auto"
     accelerator: Literal["auto", "cpu", "cuda"] = "auto"
     devices: int = Field(default=1, ge=1)
     compile: bool | Literal["auto"] = "auto"
