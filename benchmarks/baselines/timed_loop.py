@@ -13,6 +13,7 @@ import torch
 
 from baselines.pictures import Pair, ct_picture, hu_of, mr_picture, slice_axis, slices_of
 from mr2ct.io.atomic import atomic_file
+from mr2ct.models.bfloat16 import has_bfloat16
 
 SAVE_EVERY_MINUTES = 3.0
 
@@ -41,7 +42,7 @@ def train(
         of_mr, of_ct = _drawn(pairs, model, rng)
         mr = torch.stack([mr_pictures[n] for n in of_mr]).to(device)
         ct = torch.stack([ct_pictures[n] for n in of_ct]).to(device)
-        with torch.autocast(device, dtype=torch.bfloat16):
+        with torch.autocast(device, dtype=torch.bfloat16, enabled=has_bfloat16(device)):
             model.learn(mr, ct)
         steps, seconds = steps + 1, before + time.monotonic() - began
         if time.monotonic() - saved > 60 * SAVE_EVERY_MINUTES:
