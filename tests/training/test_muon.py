@@ -41,6 +41,12 @@ def test_the_singular_values_become_about_one_and_the_directions_stay(rows, colu
     assert found.fill_diagonal_(0).abs().max() < 0.15
 
 
+@pytest.mark.parametrize(("has", "dtype"), [(True, torch.bfloat16), (False, torch.float32)])
+def test_it_multiplies_in_bfloat16_only_where_the_device_does(monkeypatch, has, dtype):
+    monkeypatch.setattr("mr2ct.training.muon.has_bfloat16", lambda device: has and device == "cpu")
+    assert orthogonalised(torch.eye(4)).dtype == dtype
+
+
 def test_a_matrix_moves_as_with_torchs_muon():
     theirs = getattr(torch.optim, "Muon", None)
     if theirs is None:

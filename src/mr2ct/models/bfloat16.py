@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
+from functools import cache
 from pathlib import Path
 
-_CPU_FLAGS = {"amx_bf16", "avx512_bf16"}
+_CPU_FLAGS = frozenset({"amx_bf16", "avx512_bf16"})
 
 
 def has_bfloat16(device: str) -> bool:
@@ -24,16 +25,18 @@ def has_bfloat16(device: str) -> bool:
     return bool(torch.cuda.is_bf16_supported(including_emulation=False))
 
 
-def cpu_flags(path: Path = Path("/proc/cpuinfo")) -> set[str]:
+@cache
+def cpu_flags(path: Path = Path("/proc/cpuinfo")) -> frozenset[str]:
     """The CPU's feature flags as Linux lists them; empty on other systems.
 
     Example
     -------
     >>> cpu_flags(Path("no/such/file"))
-    set()
+    frozenset()
     """
     try:
         lines = path.read_text(encoding="utf-8", errors="replace").splitlines()
     except OSError:
-        return set()
-    return next((set(line.partition(":")[2].split()) for line in lines if line.startswith("flags")), set())
+        return frozenset()
+    flags = (line.partition(":")[2].split() for line in lines if line.startswith("flags"))
+    return frozenset(next(flags, ()))
