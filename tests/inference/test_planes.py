@@ -60,6 +60,26 @@ def test_a_slice_is_shown_with_background_round_its_body_and_no_more_of_what_lie
     np.testing.assert_array_equal(answer, np.where(near, 0.5, AIR))
 
 
+def test_small_slices_are_shown_in_small_frames(fake_engine):
+    mr, inside = np.full((96, 96, 6), 0.5, np.float32), np.zeros((96, 96, 6))
+    inside[40:56, 40:56, :3] = 1  # near a pole
+    inside[8:88, 8:88, 3:] = 1
+    engine = fake_engine(lambda inputs: inputs)
+    answer = predict_slices(engine, mr, inside, plane="axial")
+    assert engine.seen == [(3, 1, 32, 32), (3, 1, 96, 96)]
+    np.testing.assert_array_equal(answer[inside > 0], 0.5)
+
+
+def test_a_volumes_last_slice_is_framed_as_its_others_are(fake_engine):
+    mr = np.ones((20, 20, 5), np.float32)
+    engine = fake_engine(lambda inputs: inputs)
+    predict_slices(engine, mr, mr, plane="axial")
+    assert {shape[2:] for shape in engine.seen} == {(40, 40)}
+    engine.seen.clear()
+    predict_slices(engine, mr[..., :1], mr[..., :1], plane="axial")
+    assert {shape[2:] for shape in engine.seen} == {(64, 64)}
+
+
 def test_how_much_background_a_volume_has_makes_no_difference(fake_engine):
     def blurred(inputs):
         return (inputs + np.roll(inputs, 1, 2) + np.roll(inputs, -1, 3)) / 3

@@ -12,14 +12,14 @@ from mr2ct.inference.slice_frame import GRID_VOXELS, VOLUME_MARGIN_VOXELS, Slice
 SIZES = st.tuples(st.integers(1, 3), st.integers(1, 90), st.integers(1, 90))
 
 
-@given(shape=SIZES, data=st.data())
-def test_a_frame_holds_the_body_and_background_on_all_sides_and_begins_on_the_grid(shape, data):
+@given(shape=SIZES, alone=st.booleans(), data=st.data())
+def test_a_frame_holds_the_body_and_background_on_all_sides_and_begins_on_the_grid(shape, alone, data):
     body = [sorted((data.draw(st.integers(0, n - 1)), data.draw(st.integers(0, n - 1)))) for n in shape[1:]]
     inside = np.zeros(shape)
     for row, column in zip(body[0], body[1], strict=True):
         inside[-1, row, column] = 1
-    frame = SliceFrame.around(inside)
-    margin, grid = (SLICE_MARGIN_VOXELS, GRID_VOXELS) if shape[0] == 1 else (VOLUME_MARGIN_VOXELS, GRID_VOXELS // 2)
+    frame = SliceFrame.around(inside, alone=alone)
+    margin, grid = (SLICE_MARGIN_VOXELS, GRID_VOXELS) if alone else (VOLUME_MARGIN_VOXELS, GRID_VOXELS // 2)
     for (first, last), start, stop in zip(body, frame.start, frame.stop, strict=True):
         assert margin <= first - start < margin + grid
         assert margin <= stop - 1 - last < margin + grid

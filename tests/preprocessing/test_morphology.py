@@ -11,6 +11,7 @@ from mr2ct.preprocessing.morphology import (
     closed,
     depth_mm,
     dilated,
+    distance_mm,
     eroded,
     filled_slicewise,
     largest_component,
@@ -46,6 +47,17 @@ def test_depth_agrees_with_scipys_distances(mask_and_spacing):
     padded = ndimage.distance_transform_edt(np.pad(mask, room), sampling=spacing)
     inner = padded[tuple(slice(before, before + n) for (before, _), n in zip(room, mask.shape, strict=True))]
     np.testing.assert_allclose(depth_mm(mask, spacing), inner, rtol=1e-5)
+
+
+@given(masks())
+def test_distances_agree_with_scipy(mask_and_spacing):
+    mask, spacing = mask_and_spacing
+    np.testing.assert_allclose(distance_mm(mask, spacing), _distance_to(mask, spacing), rtol=1e-5)
+
+
+@pytest.mark.parametrize(("mask", "distance"), [(np.ones, 0), (np.zeros, np.inf)])
+def test_distances_of_all_and_of_nothing(mask, distance):
+    np.testing.assert_array_equal(distance_mm(mask((3, 4, 1), dtype=bool), (1.0, 2.0, 3.0)), distance)
 
 
 @given(masks(), st.sampled_from([1.1, 2.3, 4.3]))

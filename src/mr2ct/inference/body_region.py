@@ -12,6 +12,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from mr2ct.errors import InputError
+from mr2ct.preprocessing.morphology import distance_mm
 
 Edge = tuple[float, float]
 """How far from the mask, in mm, the network keeps the word, and where air begins; between them it fades."""
@@ -65,11 +66,9 @@ def body_weight(
     >>> body_weight(np.array([[[1, 0, 0, 0]]]), (1.0, 1.0, 1.0), edge=(1, 3)).ravel().tolist()
     [1.0, 1.0, 0.5, 0.0]
     """
-    from scipy import ndimage
-
     kept_mm, faded_mm = edge
-    distance_mm = ndimage.distance_transform_edt(mask == 0, sampling=spacing_mm).astype(np.float32)
-    return np.asarray(np.clip((faded_mm - distance_mm) / np.float32(faded_mm - kept_mm), 0, 1))
+    away_mm = distance_mm(mask != 0, spacing_mm)
+    return np.asarray(np.clip((faded_mm - away_mm) / np.float32(faded_mm - kept_mm), 0, 1))
 
 
 def air_outside(sct_hu: NDArray[np.float32], weight: NDArray[np.float32], *, air_hu: float) -> NDArray[np.float32]:

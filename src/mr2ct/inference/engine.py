@@ -39,7 +39,7 @@ class TorchEngine:
 
     Parameters
     ----------
-    network : maps (N, C, *spatial) to (N, 1, *spatial); put in evaluation mode and moved to the device.
+    network : maps (N, C, *spatial) to (N, 1, *spatial); a copy in evaluation mode runs, batch norms folded in.
     device : "auto" (CUDA where there is one), "cpu" or "cuda".
     precision : "fp32", "bf16" (autocast; the networks' last layer stays float32), or "auto": bf16 where the
         hardware multiplies it itself (`models.bfloat16`), else fp32.
@@ -58,12 +58,14 @@ class TorchEngine:
     def __init__(self, network: torch.nn.Module, *, device: str = "auto", precision: str = "auto") -> None:
         import torch
 
+        from mr2ct.models.folding import folded
+
         self.device = resolve_device(device)
         self.precision = resolve_precision(precision, self.device)
         in_3d = any(parameter.dim() == 5 for parameter in network.parameters())
         # halves the time of bf16 convolutions on the CPU
         layout = torch.channels_last_3d if in_3d else torch.channels_last
-        self._network = network.eval().to(self.device)
+        self._network = folded(network).to(self.device)
         self._network.to(memory_format=layout)  # type: ignore[call-overload]
 
     @property

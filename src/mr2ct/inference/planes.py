@@ -97,9 +97,11 @@ def predict_slices(
     slices, wanted = np.moveaxis(mr, axis, 0), np.moveaxis(inside, axis, 0)
     answer = np.full(mr.shape, AIR, dtype=np.float32)
     stacked = np.moveaxis(answer, axis, 0)
-    occupied, frame = np.flatnonzero(np.any(wanted, axis=(1, 2))), SliceFrame.around(wanted)
+    occupied, alone = np.flatnonzero(np.any(wanted, axis=(1, 2))), len(slices) == 1
     for start in range(0, len(occupied), engine.batch_size):
         batch = occupied[start : start + engine.batch_size]
+        # of these slices alone: near a pole they are small
+        frame = SliceFrame.around(wanted[batch], alone=alone)
         answers = engine(frame.of(_slabs(slices, batch, context_slices)))[:, 0]
         for index, sheet in zip(batch, answers, strict=True):
             frame.put(sheet, stacked[index])

@@ -48,10 +48,12 @@ class SliceFrame:
     stop: tuple[int, int]
 
     @classmethod
-    def around(cls, inside: NDArray[Any]) -> SliceFrame:
-        """The frame of all slices of a volume, (slices, rows, columns) and nonzero in the body; of nothing, nothing."""
-        single = len(inside) == 1
-        margin, grid = (SLICE_MARGIN_VOXELS, GRID_VOXELS) if single else (VOLUME_MARGIN_VOXELS, GRID_VOXELS // 2)
+    def around(cls, inside: NDArray[Any], *, alone: bool = True) -> SliceFrame:
+        """The frame of some slices, (slices, rows, columns) and nonzero in the body; of nothing, nothing.
+
+        `alone`: a single slice is all there is of its body; else it is one of a volume's.
+        """
+        margin, grid = (SLICE_MARGIN_VOXELS, GRID_VOXELS) if alone else (VOLUME_MARGIN_VOXELS, GRID_VOXELS // 2)
         start, stop = [], []
         for axis in (1, 2):
             taken = np.flatnonzero(np.any(inside, axis=(0, 3 - axis)))

@@ -47,6 +47,19 @@ def depth_mm(mask: Bool, spacing_mm: Spacing) -> NDArray[np.float32]:
     return np.asarray(np.where(mask, np.sqrt(inner), 0), dtype=np.float32)
 
 
+def distance_mm(mask: Bool, spacing_mm: Spacing) -> NDArray[np.float32]:
+    """How far each voxel outside the mask lies from the nearest voxel of it, in mm; 0 inside, infinite of nothing.
+
+    Example
+    -------
+    >>> distance_mm(np.array([[[True, False, False]]]), (1.0, 1.0, 2.0)).ravel().tolist()
+    [0.0, 2.0, 4.0]
+    """
+    if mask.all() or not mask.any():
+        return np.full(mask.shape, 0 if mask.any() else np.inf, dtype=np.float32)
+    return np.sqrt(np.maximum(_squared_distance_mm2(mask, spacing_mm), 0))
+
+
 def bounding_box(mask: Bool) -> tuple[slice, slice, slice]:
     """The smallest box around the mask, as slices; the mask must not be empty.
 
