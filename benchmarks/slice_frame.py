@@ -33,7 +33,7 @@ Image = NDArray[np.float32]
 
 
 def main() -> None:
-    arguments = _parser().parse_args()
+    arguments = parser(__doc__).parse_args()
     print_header(tuple(arguments.models))
     slices = list(slices_of(arguments.store, arguments.side))
     print(f"{len(slices)} {arguments.side} slices\n")
@@ -83,12 +83,13 @@ def slices_of(store: Path, side: str) -> Iterator[tuple[Image, Image, NDArray[np
         yield mr.astype(np.float32), ct.astype(np.float32), mask > 0, axis != 0
 
 
-def _parser() -> argparse.ArgumentParser:
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("models", nargs="*", default=[DEFAULT_MODEL], help="shipped names or bundle folders")
-    parser.add_argument("--store", type=Path, default=Path("stores/brain"))
-    parser.add_argument("--side", choices=("train", "validation", "test"), default="validation")
-    return parser
+def parser(words: str | None) -> argparse.ArgumentParser:
+    """The options of what is measured on a store's slices."""
+    found = argparse.ArgumentParser(description=words, formatter_class=argparse.RawDescriptionHelpFormatter)
+    found.add_argument("models", nargs="*", default=[DEFAULT_MODEL], help="shipped names or bundle folders")
+    found.add_argument("--store", type=Path, default=Path("stores/brain"))
+    found.add_argument("--side", choices=("train", "validation", "test"), default="validation")
+    return found
 
 
 if __name__ == "__main__":

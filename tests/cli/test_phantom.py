@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import re
 from pathlib import Path
 
 import numpy as np
@@ -65,6 +66,17 @@ def test_the_same_seed_writes_the_same_images(written: Path, tmp_path: Path):
     run(tmp_path, "--seed", "4", "--contrast", "t1_mprage")
     same = [read_volume(folder / "1BP001" / "mr.nii.gz").voxels for folder in (written, tmp_path)]
     assert np.array_equal(*same)
+
+
+@pytest.mark.parametrize(("share", "repetition_ms"), [("1", (0, 2400)), ("0", (2500, 9000))])
+def test_random_contrasts_are_t1_weighted_or_not_as_asked_for(tmp_path: Path, share: str, repetition_ms):
+    result = run(tmp_path, "--count", "4", "--seed", "4", "--t1-share", share)
+    assert result.exit_code == 0, result.output
+    record = json.loads((tmp_path / "phantoms.json").read_text())
+    assert record["t1_share"] == float(share)
+    lowest, highest = repetition_ms
+    for words in record["cases"].values():
+        assert lowest < float(re.search(r"tr_ms=([0-9.]+)", words)[1]) <= highest
 
 
 def test_other_settings_are_refused_in_the_same_folder(written: Path):

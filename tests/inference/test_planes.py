@@ -10,6 +10,7 @@ from hypothesis import strategies as st
 from mr2ct.errors import InputError
 from mr2ct.geometry import PLANE_AXIS
 from mr2ct.inference.planes import AIR, choose_planes, fuse, predict_slices
+from mr2ct.inference.slice_frame import PLACES
 
 PLANES = tuple(PLANE_AXIS)
 
@@ -76,8 +77,34 @@ def test_a_volumes_last_slice_is_framed_as_its_others_are(fake_engine):
     predict_slices(engine, mr, mr, plane="axial")
     assert {shape[2:] for shape in engine.seen} == {(40, 40)}
     engine.seen.clear()
-    predict_slices(engine, mr[..., :1], mr[..., :1], plane="axial")
-    assert {shape[2:] for shape in engine.seen} == {(64, 64)}
+    predict_slices(engine, mr[..., :1], mr[..., :1], plane="axial", places=((0, 0),))
+    assert engine.seen == [(1, 1, 80, 80)]
+
+
+@pytest.mark.parametrize("plane", PLANES)
+@pytest.mark.parametrize("places", [((0, 0),), PLACES])
+def test_a_single_slice_is_shown_at_every_place_and_comes_back_where_it_was(fake_engine, plane, places):
+    axis = PLANE_AXIS[plane]
+    mr = np.expand_dims(np.random.default_rng(1).random((20, 30), dtype=np.float32), axis)
+    shown = []
+
+    def with_grid(inputs):
+        """What a network that folds voxels by two adds: more in every second row and column."""
+        shown.append(inputs.shape)
+        return inputs + 0.25 * (np.arange(inputs.shape[2]) % 2)[:, None] + 0.5 * (np.arange(inputs.shape[3]) % 2)
+
+    found = predict_slices(fake_engine(with_grid), mr, np.ones_like(mr), plane=plane, places=places)
+    assert [shape[0] for shape in shown] == [len(places)]
+    row, column = np.mgrid[:20, :30]
+    grid = [0.25 * ((row + down) % 2) + 0.5 * ((column + right) % 2) for down, right in places]
+    np.testing.assert_allclose(found, mr + np.expand_dims(np.mean(grid, axis=0), axis), rtol=1e-6)
+
+
+def test_a_volume_is_shown_at_one_place(fake_engine):
+    mr = np.ones((20, 20, 2), np.float32)
+    engine = fake_engine(lambda inputs: inputs)
+    predict_slices(engine, mr, mr, plane="axial", places=PLACES)
+    assert sum(shape[0] for shape in engine.seen) == 2
 
 
 def test_how_much_background_a_volume_has_makes_no_difference(fake_engine):

@@ -47,3 +47,15 @@ def test_of_no_body_nothing_is_shown():
     assert frame.of(slices).size == 0
     frame.put(frame.of(slices), slices)
     assert np.all(slices == 1)
+
+
+@given(place=st.tuples(st.integers(0, GRID_VOXELS), st.integers(0, GRID_VOXELS)), shape=SIZES)
+def test_a_moved_frame_holds_the_frame_and_is_as_large_wherever_it_is_moved(place, shape):
+    frame = SliceFrame.around(np.ones(shape))
+    moved = frame.moved(place)
+    for place_of, own, start, stop in zip(
+        place, zip(frame.start, frame.stop, strict=True), moved.start, moved.stop, strict=True
+    ):
+        assert own[0] - start == place_of
+        assert stop >= own[1]
+        assert stop - start == own[1] - own[0] + GRID_VOXELS

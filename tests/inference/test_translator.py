@@ -13,6 +13,7 @@ from mr2ct.bundles import write_bundle
 from mr2ct.errors import BundleError, GeometryError, InputError, Mr2ctError
 from mr2ct.geometry import Geometry
 from mr2ct.inference import Translator, convert
+from mr2ct.inference.slice_frame import PLACES
 from mr2ct.inference.views import FLIPS, PLAIN
 from mr2ct.models import build_network
 from mr2ct.volume import Quantity, Volume
@@ -168,6 +169,32 @@ def test_the_record_says_what_was_done(linear_network, describe, make_mr):
     assert stages[-1] == ("finishing", 1.0)
     assert ("axial", 1.0) in stages
     assert any("4.0 mm" in warning for warning in translation.warnings)
+
+
+def test_a_single_slice_is_shown_at_several_places_unless_the_plain_view_is_all_that_is_asked_for(describe, make_mr):
+    class FirstRowsAreBone(torch.nn.Module):
+        """Sees where the frame begins, as pooling does."""
+
+        def forward(self, mr):
+            units = 0.4 * mr - 0.5
+            units[:, :, 18:20] = 0.5
+            return units
+
+    mr = make_mr((40, 36, 1), np.eye(4))
+    bundle = describe()
+    scts = {}
+    for views in (None, FLIPS, PLAIN):
+        done = Translator(FirstRowsAreBone(), bundle, device="cpu", precision="fp32", views=views).translate(mr)
+        assert done.record["places"] == (1 if views == PLAIN else len(PLACES))
+        scts[views] = done.sct.voxels
+    np.testing.assert_array_equal(scts[None], scts[FLIPS])
+    assert np.ptp(scts[PLAIN].astype(int)) > np.ptp(scts[FLIPS].astype(int))
+    assert (
+        Translator(FirstRowsAreBone(), bundle, device="cpu")
+        .translate(make_mr((40, 36, 40), np.eye(4)))
+        .record["places"]
+        == 1
+    )
 
 
 def test_thin_slabs_are_warned_about(linear_network, describe, make_mr):

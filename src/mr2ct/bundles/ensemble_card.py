@@ -43,7 +43,7 @@ all answers count alike. What they were trained on, and where they fail, is in t
 
 - Models that learnt from the same patients make the same mistakes; a mean takes away what they disagree in, no more.
 - A mean is smoother than each of its parts: fine bone is blurred where the models put it in different places.
-- What was not tested for its members was not tested for it; whole heads were converted with its first member alone.
+- What was not tested for its members was not tested for it: see the limits in their cards.
 - An sCT shows what is likely, not what is there. Look at it beside the MR before using any number from it.
 
 ## How it was made

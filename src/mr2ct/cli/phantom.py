@@ -20,6 +20,9 @@ def phantom(
     seed: Annotated[int, typer.Option(min=0, help="The same seed gives the same heads.")] = 0,
     spacing_mm: Annotated[float, typer.Option(help="Edge of the cubic voxels, 0.4 to 8 mm.")] = 1.0,
     contrast: Annotated[str, typer.Option(help="A contrast by name, such as t1_mprage, or random.")] = RANDOM,
+    t1_share: Annotated[
+        float, typer.Option(min=0, max=1, help="Of random contrasts: share that is T1-weighted; others: T2, FLAIR, PD.")
+    ] = 1.0,
     operated: Annotated[float, typer.Option(min=0, max=1, help="Share of heads with a bone flap and a lesion.")] = 0.0,
 ) -> None:
     """Write digital head phantoms: an MR and its true CT, as a data set.
@@ -28,22 +31,44 @@ def phantom(
     are kept. phantoms.json records seed, voxel size and contrast of each; cases.csv names them as phantoms.
     """
     chosen = _contrast(contrast)
-    settings = {"seed": seed, "spacing_mm": spacing_mm, "contrast": contrast, "operated": operated}
+    settings = {
+        "seed": seed,
+        "spacing_mm": spacing_mm,
+        "contrast": contrast,
+        "t1_share": t1_share,
+        "operated": operated,
+    }
     _require_same_settings(output, settings)
     for number in range(1, count + 1):
         folder = output / f"1BP{number:03d}"
         if folder.exists():
             typer.echo(f"{folder.name} is there already")
             continue
-        used = write_case(folder, seed=(seed, number), spacing_mm=spacing_mm, contrast=chosen, operated=operated)
+        used = write_case(
+            folder,
+            seed=(seed, number),
+            spacing_mm=spacing_mm,
+            contrast=chosen,
+            t1_share=t1_share,
+            operated=operated,
+        )
         _write_record(output, {**settings, "cases": {folder.name: used}})
         typer.echo(f"{folder.name}  {used}")
 
 
 def write_case(
-    folder: Path, *, seed: tuple[int, int], spacing_mm: float, contrast: Contrast | None, operated: float = 0.0
+    folder: Path,
+    *,
+    seed: tuple[int, int],
+    spacing_mm: float,
+    contrast: Contrast | None,
+    t1_share: float = 1.0,
+    operated: float = 0.0,
 ) -> str:
-    """Make one head, image it, write mr, ct and mask into `folder` at once, and return the contrast used, in words."""
+    """Make one head, image it, write mr, ct and mask into `folder` at once, and return the contrast used, in words.
+
+    Where `contrast` is None it is drawn, T1-weighted with probability `t1_share`.
+    """
     import numpy as np
 
     from mr2ct.io import write_volume
@@ -52,7 +77,7 @@ def write_case(
 
     generator = np.random.default_rng(seed)
     head = head_phantom(generator, spacing_mm=spacing_mm, operated=operated)
-    sequence = random_contrast(generator) if contrast is None else contrast
+    sequence = random_contrast(generator, t1_share=t1_share) if contrast is None else contrast
     volumes = {
         "mr": simulate_mr(head, sequence, seed=generator),
         "ct": simulate_ct(head, generator),

@@ -14,7 +14,7 @@ from numpy.typing import NDArray
 from mr2ct.errors import InputError
 from mr2ct.geometry import PLANE_AXIS
 from mr2ct.inference.engine import Engine
-from mr2ct.inference.slice_frame import SliceFrame
+from mr2ct.inference.slice_frame import PLACES, SliceFrame
 
 ALL_PLANES = "all"
 AIR = -1.0
@@ -73,6 +73,7 @@ def predict_slices(
     *,
     plane: str,
     context_slices: int = 1,
+    places: Sequence[tuple[int, int]] = PLACES,
     on_progress: OnProgress | None = None,
 ) -> NDArray[np.float32]:
     """The network's answer for every slice of one plane, stacked to a volume.
@@ -82,6 +83,7 @@ def predict_slices(
     mr : (i, j, k) network units. inside : (i, j, k); a slice where it is all zero is not run and becomes air, and so
         does what lies far from it in the others (`SliceFrame`).
     context_slices : odd; the network sees that many neighbouring slices as channels, background beyond the ends.
+    places : where the slice of a volume of one is shown; its answer is the mean. Those of others are shown once.
     on_progress : called with the share that is done, in (0, 1].
 
     Returns
@@ -101,13 +103,27 @@ def predict_slices(
     for start in range(0, len(occupied), engine.batch_size):
         batch = occupied[start : start + engine.batch_size]
         # of these slices alone: near a pole they are small
-        frame = SliceFrame.around(wanted[batch], alone=alone)
-        answers = engine(frame.of(_slabs(slices, batch, context_slices)))[:, 0]
-        for index, sheet in zip(batch, answers, strict=True):
+        frame, slabs = SliceFrame.around(wanted[batch], alone=alone), _slabs(slices, batch, context_slices)
+        sheets = _answer_of_one(engine, slabs, frame, places) if alone else engine(frame.of(slabs))[:, 0]
+        for index, sheet in zip(batch, sheets, strict=True):
             frame.put(sheet, stacked[index])
         if on_progress is not None:
             on_progress((start + len(batch)) / len(occupied))
     return answer
+
+
+def _answer_of_one(
+    engine: Engine, slab: NDArray[np.float32], frame: SliceFrame, places: Sequence[tuple[int, int]]
+) -> NDArray[np.float32]:
+    """The mean answer to a single slice: (1, context_slices, rows, columns), and (1, rows, columns) of its frame."""
+    shown = np.concatenate([frame.moved(place).of(slab) for place in places])
+    rows, columns = (stop - start for start, stop in zip(frame.start, frame.stop, strict=True))
+    answers = [
+        sheet[row : row + rows, column : column + columns]
+        for sheet, (row, column) in zip(engine(shown)[:, 0], places, strict=True)
+    ]
+    mean: NDArray[np.float32] = np.mean(answers, axis=0, keepdims=True)
+    return mean
 
 
 def _slabs(slices: NDArray[Any], centres: NDArray[np.intp], context_slices: int) -> NDArray[np.float32]:

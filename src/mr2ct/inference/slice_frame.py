@@ -25,6 +25,13 @@ GRID_VOXELS = 16
 """A frame begins and ends on this grid of the slice (of half of it in a volume): moved by a few voxels, a body falls
 elsewhere into pooling."""
 
+PLACES = ((0, 0), (3, 11), (10, 5))
+"""Where a single slice is shown: so many (rows, columns) further on in a frame. A network that folds and pools voxels
+answers a little differently at every place on its grid, and the mean is nearer to the truth
+(`benchmarks/slice_places.py`)."""
+
+ONE_PLACE = PLACES[:1]
+
 BACKGROUND = 0.0
 """The network unit of an MR without signal."""
 
@@ -61,6 +68,19 @@ class SliceFrame:
             start.append((first - margin) // grid * grid)
             stop.append(-(-(last + 1 + margin) // grid) * grid)
         return cls((start[0], start[1]), (stop[0], stop[1]))
+
+    def moved(self, place: tuple[int, int]) -> SliceFrame:
+        """A frame that begins so many (rows, columns) before this one, on all sides of it and larger by the grid.
+
+        Example
+        -------
+        >>> SliceFrame((0, 0), (32, 48)).moved((3, 11))
+        SliceFrame(start=(-3, -11), stop=(45, 53))
+        """
+        (row, column), (rows, columns) = self.start, self.stop
+        return SliceFrame(
+            (row - place[0], column - place[1]), (rows + GRID_VOXELS - place[0], columns + GRID_VOXELS - place[1])
+        )
 
     def of(self, slices: NDArray[Any]) -> NDArray[np.float32]:
         """What (..., rows, columns) hold in the frame, background where the slices have ended: float32."""

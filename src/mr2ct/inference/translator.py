@@ -29,6 +29,7 @@ from mr2ct.inference.body_region import (
 from mr2ct.inference.bone_level import bone_level, contrast_exponent, with_contrast
 from mr2ct.inference.engine import Engine, TorchEngine
 from mr2ct.inference.planes import ALL_PLANES, OnProgress, choose_planes, fuse, predict_slices
+from mr2ct.inference.slice_frame import ONE_PLACE, PLACES
 from mr2ct.inference.tiling import sliding_window
 from mr2ct.inference.tilts import EVERY_VIEW, tilts_of
 from mr2ct.inference.views import FLIPS, PLAIN, VIEWS, view_answer
@@ -104,7 +105,7 @@ class Translator:
     fusion : how three planes become one volume, see `mr2ct.inference.planes.FUSIONS`.
     views : keys of `mr2ct.inference.views.VIEWS`; the sCT is the mean of the answers to them. None: where one plane
         alone is converted, all of them and, of a whole head, tilted ones; where several are, the plain one, for each
-        plane is a view of its own.
+        plane is a view of its own. A single slice is shown at all `places` in each view.
 
     Raises
     ------
@@ -132,6 +133,8 @@ class Translator:
         self.engine: Engine = TorchEngine(network, device=device, precision=precision)
         self.fusion = fusion
         self.views = None if views is None else tuple(views)
+        # the plain view alone is the fast way
+        self.places = ONE_PLACE if self.views == PLAIN else PLACES
 
     @classmethod
     def from_bundle(
@@ -180,7 +183,7 @@ class Translator:
         """How bright bone is, (i, j, k) network units: see `inference.bone_level`."""
 
         def hu_of(units: NDArray[Any], inside: NDArray[Any], plane: str) -> NDArray[np.float32]:
-            return self.description.hu_scaling.to_hu(self.answer(units, inside, plane))
+            return self.description.hu_scaling.to_hu(self.answer(units, inside, plane, places=ONE_PLACE))
 
         return bone_level(mr_units, outline, planes, hu_of)
 
@@ -217,9 +220,17 @@ class Translator:
         return (*FLIPS, *tilts_of(planes[0], body.mr_units.shape)) if len(planes) == 1 else PLAIN
 
     def answer(
-        self, mr_units: NDArray[Any], inside: NDArray[Any], plane: str | None, *, on_progress: OnProgress | None = None
+        self,
+        mr_units: NDArray[Any],
+        inside: NDArray[Any],
+        plane: str | None,
+        *,
+        places: Sequence[tuple[int, int]] | None = None,
+        on_progress: OnProgress | None = None,
     ) -> NDArray[np.float32]:
         """The network's answer in one plane, or in patches where `plane` is None: (i, j, k) in, network units out.
+
+        `places` are those of `predict_slices`; None: this translator's own.
 
         Raises
         ------
@@ -235,6 +246,7 @@ class Translator:
                 inside,
                 plane=str(plane),
                 context_slices=self.description.context_slices,
+                places=self.places if places is None else places,
                 on_progress=on_progress,
             )
         if not np.isfinite(units).all():
@@ -283,6 +295,7 @@ class Translator:
             "planes": list(planes),
             "fusion": self.fusion,
             "views": list(views),
+            "places": len(self.places) if planes and body.prepared.mr.geometry.single_slice_axis is not None else 1,
             "preprocessing": body.prepared.record,
             "contrast_exponent": round(body.contrast_exponent, 3),
         }
