@@ -62,6 +62,8 @@ def result(name: str, given: argparse.Namespace) -> dict[str, float]:
     with without_masks() if name == WITHOUT_MASKS else nullcontext():
         run(read_recipe(RECIPE, [*words, *CHANGES[name]]), folder, say=lambda line: None)
     errors = noted(folder, "mae_hu")
+    if len(errors) < VALIDATIONS:
+        raise SystemExit(f"{name}: stopped before its end")
     return {"best": min(errors), "end": errors[-1], "sharp": noted(folder, SHARPNESS)[-1]}
 
 
