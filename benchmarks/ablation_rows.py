@@ -5,10 +5,15 @@ from __future__ import annotations
 import argparse
 import csv
 import json
-from collections.abc import Callable, Collection
+from collections.abc import Callable, Collection, Sequence
 from pathlib import Path
 
+import torch
+
 from mr2ct.io.atomic import atomic_file
+from mr2ct.training.loop import STOPPED
+from mr2ct.training.recipe import read_recipe
+from mr2ct.training.run import Summary, run
 
 SHARPNESS = "bone_gradient_energy_percent"
 
@@ -49,7 +54,16 @@ def kept(out: Path, name: str, make: Callable[[str], dict[str, float]]) -> dict[
     return known
 
 
-def noted(run: Path, name: str, kind: str = "validation") -> list[float]:
+def trained(recipe: Path, words: Sequence[str], folder: Path) -> Summary:
+    """Train one row into `folder`, seeded alike. Ends the script where the run was stopped before its end."""
+    torch.manual_seed(0)
+    summary = run(read_recipe(recipe, words), folder, say=lambda line: None)
+    if summary.outcome.reason == STOPPED:
+        raise SystemExit(f"{folder}: stopped before its end; remove it, and start again")
+    return summary
+
+
+def noted(folder: Path, name: str, kind: str = "validation") -> list[float]:
     """What a run noted of one figure, in the order of its steps."""
-    with (run / "metrics.csv").open(newline="", encoding="utf-8") as file:
+    with (folder / "metrics.csv").open(newline="", encoding="utf-8") as file:
         return [float(row["value"]) for row in csv.DictReader(file) if (row["kind"], row["name"]) == (kind, name)]

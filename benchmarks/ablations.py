@@ -19,8 +19,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 
 import numpy as np
-import torch
-from ablation_rows import SHARPNESS, kept, noted, parser, plain, rows
+from ablation_rows import SHARPNESS, kept, noted, parser, plain, rows, trained
 from timed_training import machine
 from torch import Tensor, nn
 
@@ -30,8 +29,6 @@ from mr2ct.models import REGISTRY
 from mr2ct.models.attention_unet import AttentionGate
 from mr2ct.models.blocks import ConvolutionBlock
 from mr2ct.models.multiscale_attention import MultiScaleAttentionUNet
-from mr2ct.training.recipe import read_recipe
-from mr2ct.training.run import run
 
 RECIPE = Path(__file__).parents[1] / "recipes" / "multiscale_attention.yaml"
 SMALL = (
@@ -192,8 +189,7 @@ def train(folder: Path, words: list[str], steps: int, given: argparse.Namespace)
     length = [f"run.max_steps={steps}", f"run.validate_every={max(steps // 2, 1)}"]
     places = (("STORE", str(given.store)), ("PHANTOMS", str(given.phantoms)))
     own = [functools.reduce(lambda text, place: text.replace(*place), places, word) for word in words]
-    torch.manual_seed(0)
-    summary = run(read_recipe(RECIPE, [*SMALL, *common, *length, *own]), folder, say=lambda line: None)
+    summary = trained(RECIPE, [*SMALL, *common, *length, *own], folder)
     errors, learnt = noted(folder, "mae_hu"), noted(folder, "l1", kind="train")[-1]
     return {
         "half": errors[0],

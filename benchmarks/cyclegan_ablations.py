@@ -17,13 +17,10 @@ from contextlib import AbstractContextManager, nullcontext
 from pathlib import Path
 from unittest.mock import patch
 
-import torch
-from ablation_rows import SHARPNESS, kept, noted, parser, plain, rows
+from ablation_rows import SHARPNESS, kept, noted, parser, plain, rows, trained
 from timed_training import machine
 
 import mr2ct
-from mr2ct.training.recipe import read_recipe
-from mr2ct.training.run import run
 
 RECIPE = Path(__file__).parents[1] / "recipes" / "cyclegan.yaml"
 WITHOUT_MASKS = "no outline masks"
@@ -58,12 +55,9 @@ def result(name: str, given: argparse.Namespace) -> dict[str, float]:
         f"run.max_steps={given.steps}",
         f"run.validate_every={max(given.steps // VALIDATIONS, 1)}",
     ]
-    torch.manual_seed(0)
     with without_masks() if name == WITHOUT_MASKS else nullcontext():
-        run(read_recipe(RECIPE, [*words, *CHANGES[name]]), folder, say=lambda line: None)
+        trained(RECIPE, [*words, *CHANGES[name]], folder)
     errors = noted(folder, "mae_hu")
-    if len(errors) < VALIDATIONS:
-        raise SystemExit(f"{name}: stopped before its end")
     return {"best": min(errors), "end": errors[-1], "sharp": noted(folder, SHARPNESS)[-1]}
 
 

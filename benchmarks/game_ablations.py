@@ -13,13 +13,10 @@ from __future__ import annotations
 import argparse
 from pathlib import Path
 
-import torch
-from ablation_rows import SHARPNESS, kept, noted, parser, plain, rows
+from ablation_rows import SHARPNESS, kept, noted, parser, plain, rows, trained
 from timed_training import machine
 
 import mr2ct
-from mr2ct.training.recipe import read_recipe
-from mr2ct.training.run import run
 
 RECIPE = Path(__file__).parents[1] / "recipes" / "pix2pix.yaml"
 ONE_JUDGE = "method.discriminator={name: patchgan, arguments: {width: 32, levels: 2, norm: instance}}"
@@ -53,8 +50,7 @@ def result(name: str, given: argparse.Namespace) -> dict[str, float]:
         f"run.max_steps={given.steps}",
         f"run.validate_every={given.steps}",
     ]
-    torch.manual_seed(0)
-    run(read_recipe(RECIPE, [*words, *CHANGES[name]]), folder, say=lambda line: None)
+    trained(RECIPE, [*words, *CHANGES[name]], folder)
     return {
         "mae": noted(folder, "mae_hu")[-1],
         "sharp": noted(folder, SHARPNESS)[-1],
