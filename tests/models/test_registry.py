@@ -6,7 +6,7 @@ import pytest
 import torch
 
 from mr2ct.errors import Mr2ctError
-from mr2ct.models import build_network
+from mr2ct.models import REGISTRY, build_network
 
 
 def test_an_unknown_network_names_the_nearest():
@@ -18,6 +18,16 @@ def test_a_name_like_no_other_lists_them_all():
     names = "attention_unet, multiscale_attention, pix2pix_unet, resnet, patchgan, multiscale_patchgan"
     with pytest.raises(Mr2ctError, match=f"expected {names}$"):
         build_network("zzz", {})
+
+
+def test_an_argument_of_a_wrong_kind_is_named():
+    with pytest.raises(Mr2ctError, match=r"attention_unet cannot be made; got widths=64 \(.*int"):
+        build_network("attention_unet", {"widths": 64})
+
+
+def test_a_discriminator_is_no_generator():
+    with pytest.raises(Mr2ctError, match="unknown network; got 'patchgan'; expected attention_unet"):
+        build_network("patchgan", {}, among=REGISTRY)
 
 
 def test_an_unknown_argument_names_the_nearest():

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import copy
 import json
 import os
 import signal
@@ -17,9 +18,9 @@ import pytest
 import torch
 from torch import nn
 
-from mr2ct.errors import RecipeError
+from mr2ct.errors import DataSetError, RecipeError
 from mr2ct.training import loop
-from mr2ct.training.assembly import batch_source, build_generator, build_method, open_cases
+from mr2ct.training.assembly import _loaded, batch_source, build_generator, build_method, open_cases
 from mr2ct.training.checkpoint import read_checkpoint
 from mr2ct.training.loop import FINISHED, NOT_IMPROVING, OUT_OF_TIME, STOPPED, Limits, fit
 from mr2ct.training.recipe import parse_recipe
@@ -159,6 +160,15 @@ def test_minutes_end_a_run_which_can_be_resumed(fabric, tmp_path, monkeypatch):
     assert method.count == sum(range(50))
 
 
+@pytest.mark.parametrize("limits", [{"max_steps": 3}, {"max_steps": 50, "stop_asked": lambda: True}])
+def test_a_run_killed_before_its_first_validation_still_ends_with_weights(fabric, tmp_path, limits):
+    count(fabric, tmp_path, max_steps=3, validate_every=40)
+    (tmp_path / "best.pt").unlink()  # as if it had been killed after a checkpoint
+    outcome, _, heard = count(fabric, tmp_path, validate_every=2, **limits)
+    assert [step for step, *_ in heard.validations] == [outcome.steps]
+    assert read_checkpoint(tmp_path / "best.pt")["step"] == outcome.steps
+
+
 def test_a_stop_that_is_asked_for_comes_after_the_step_with_a_checkpoint(fabric, tmp_path):
     asked = iter([False, True])
     outcome, _, _ = count(fabric, tmp_path, max_steps=9, stop_asked=lambda: next(asked))
@@ -270,6 +280,44 @@ def test_workers_change_nothing(small_recipe, stores, fabric, tmp_path, differen
     helped = train(content, fabric, tmp_path / "helped", max_steps=4, initial_seed=9)
     assert differences(helped["method"], alone["method"]) == []
     assert torch.equal(helped["random"], alone["random"])
+
+
+@pytest.mark.filterwarnings("ignore:This DataLoader will create")
+def test_an_error_in_a_worker_is_the_error_itself():
+    class Damaged(torch.utils.data.Dataset):
+        def __getitem__(self, step):
+            raise DataSetError("case p1 is damaged", got="no array", remedy="prepare it again")
+
+    for workers in (0, 1):
+        with pytest.raises(DataSetError) as raised:
+            next(_loaded(Damaged(), range(3), workers=workers))
+        assert str(raised.value) == "case p1 is damaged; got no array; prepare it again"
+
+
+def test_statistics_of_batch_norms_are_each_process_s_own(small_recipe, stores, fabric):
+    content = recipe_of(small_recipe, stores, "cyclegan")
+    content["network"]["arguments"] |= {"norm": "batch"}
+    recipe = parse_recipe(content)
+    one, other = (build_method(recipe, build_generator(recipe), fabric) for _ in range(2))
+    for network in (one.to_ct.network, one.to_mr.network, one.average):
+        for name, buffer in network.named_buffers():
+            if name.endswith("running_mean"):
+                buffer.add_(1.5)
+    own = copy.deepcopy(one.own_state_dict())
+    other.load_own_state_dict(own)
+    changed = [b for n, b in other.to_mr.network.named_buffers() if n.endswith("running_mean")]
+    assert changed
+    assert all((buffer == 1.5).all() for buffer in changed)
+    assert all((b == 1.5).all() for n, b in other.average.named_buffers() if n.endswith("running_mean"))
+
+
+def test_a_run_in_bfloat16_goes_on_in_float16(small_recipe, stores, fabric, tmp_path, monkeypatch):
+    content = recipe_of(small_recipe, stores, "supervised")
+    train(content, fabric, tmp_path / "run", max_steps=2)
+    # what float16 does with its state, of which bfloat16 has none
+    scaler = torch.amp.GradScaler("cpu")
+    monkeypatch.setattr(fabric.strategy.precision, "load_state_dict", scaler.load_state_dict)
+    assert train(content, fabric, tmp_path / "run", max_steps=3)["position"]["step"] == 3
 
 
 def test_a_checkpoint_of_another_network_is_refused(small_recipe, stores, fabric, tmp_path):

@@ -13,6 +13,7 @@ from typing import Any
 
 import numpy as np
 import pytest
+import torch
 import yaml
 from typer.testing import CliRunner
 
@@ -193,6 +194,35 @@ def test_nothing_to_resume_is_an_error(recipe_file, tmp_path):
     said = mr2ct("train", recipe_file(), "-o", tmp_path / "run", "--resume", code=2)
     assert "nothing to resume in" in said
     assert not (tmp_path / "run").exists()
+
+
+def test_stores_of_z_scores_are_not_augmented_to_black(recipe_file, stores, tmp_path):
+    scored = shutil.copytree(stores["real"], tmp_path / "scored")
+    description = json.loads((scored / "store.json").read_text())
+    description["settings"]["pipeline"]["steps"].append({"name": "z_score", "arguments": {}})
+    (scored / "store.json").write_text(json.dumps(description))
+    recipe = recipe_file(data={"stores": [{"path": str(scored)}]})
+    said = mr2ct("train", recipe, "-o", tmp_path / "run", "run.max_steps=1", code=2)
+    assert "z-scores cannot be augmented" in said
+    assert "data.intensity=null" in said
+    mr2ct("train", recipe, "-o", tmp_path / "run", "run.max_steps=1", "data.intensity=null")
+
+
+def test_a_gpu_that_is_too_small_is_said_in_one_line(recipe_file, tmp_path, monkeypatch):
+    def exhausted(*_: Any, **__: Any) -> None:
+        raise torch.OutOfMemoryError("CUDA out of memory. Tried to allocate 2.00 GiB\nmore")
+
+    monkeypatch.setattr("mr2ct.training.run.fit", exhausted)
+    said = mr2ct("train", recipe_file(), "-o", tmp_path / "run", code=2)
+    assert "memory is too small for this recipe; got CUDA out of memory. Tried to allocate 2.00 GiB; lower data" in said
+
+
+def test_commands_of_a_start_without_a_checkpoint_are_no_part_of_the_weights(recipe_file, tmp_path):
+    (tmp_path / "run").mkdir()
+    (tmp_path / "run" / "commands.jsonl").write_text('{"command": "of a start that died"}\n')
+    mr2ct("train", recipe_file(), "-o", tmp_path / "run", "run.max_steps=1")
+    (step,) = load_bundle(tmp_path / "run" / "bundle").description.provenance.training
+    assert "died" not in step.command
 
 
 def test_a_start_that_failed_can_be_repeated(recipe_file, tmp_path):

@@ -98,6 +98,8 @@ class LazyGroup(TyperGroup):
         except Exception as error:
             if _is_typers_own(error):
                 raise
+            if type(error).__name__ == "OutOfMemoryError":  # torch's own, which is not to be imported for this
+                _stop(f"error: out of GPU memory; {str(error).splitlines()[0]}", EXIT_REFUSED, debug)
             hint = "this is a bug; run `mr2ct --debug ...` for the traceback and report it"
             _stop(f"unexpected error: {type(error).__name__}: {error}; {hint}", EXIT_BUG, debug)
 

@@ -28,19 +28,21 @@ DISCRIMINATORS: dict[str, type[nn.Module]] = {"patchgan": PatchGAN, "multiscale_
 """Images (N, in_channels, *spatial) to patch scores (N, 1, *fewer)."""
 
 
-def build_network(name: str, arguments: Mapping[str, Any]) -> nn.Module:
-    """Make the generator or discriminator called `name` with keyword `arguments`.
+def build_network(
+    name: str, arguments: Mapping[str, Any], *, among: Mapping[str, type[nn.Module]] | None = None
+) -> nn.Module:
+    """Make the network called `name` with keyword `arguments`; `among` REGISTRY, DISCRIMINATORS, or (None) both.
 
     Raises
     ------
-    Mr2ctError : an unknown name or argument; the message names the nearest known one.
+    Mr2ctError : an unknown name or argument; the message names the nearest known one. An argument of a wrong kind.
 
     Example
     -------
     >>> type(build_network("attention_unet", {"widths": [4, 8]})).__name__
     'AttentionUNet'
     """
-    known = {**REGISTRY, **DISCRIMINATORS}
+    known = {**REGISTRY, **DISCRIMINATORS} if among is None else among
     if name not in known:
         raise Mr2ctError("unknown network", got=repr(name), expected=", ".join(known), remedy=_nearest(name, known))
     accepted = inspect.signature(known[name]).parameters
@@ -52,7 +54,11 @@ def build_network(name: str, arguments: Mapping[str, Any]) -> nn.Module:
                 expected=", ".join(accepted),
                 remedy=_nearest(argument, accepted),
             )
-    return known[name](**arguments)
+    try:
+        return known[name](**arguments)
+    except (TypeError, ValueError) as error:
+        given = ", ".join(f"{key}={value!r}" for key, value in arguments.items())
+        raise Mr2ctError(f"network {name} cannot be made", got=f"{given} ({error})") from error
 
 
 def _nearest(word: str, known: Mapping[str, object]) -> str | None:

@@ -22,10 +22,10 @@ from mr2ct.datasets.sampling import Batch, BoxPlan, CasePool, PairedBatches, Unp
 from mr2ct.datasets.short_field import ShortField
 from mr2ct.datasets.splits import Split, make_split, read_split, require_covers, write_split
 from mr2ct.datasets.store import CaseStore, StoredCase, read_settings
-from mr2ct.errors import DataSetError
+from mr2ct.errors import DataSetError, Mr2ctError
 from mr2ct.hounsfield import HuScaling
 from mr2ct.io.atomic import atomic_file
-from mr2ct.models import build_network
+from mr2ct.models import DISCRIMINATORS, REGISTRY, build_network
 from mr2ct.training.acceleration import Beside, is_on, make_cutter, on_gpu, prepare_compiler
 from mr2ct.training.cyclegan import Players
 from mr2ct.training.judgement import Game, JudgeWindow
@@ -35,10 +35,11 @@ from mr2ct.training.loss_assembly import build_paired_loss
 from mr2ct.training.optimisers import optimiser_of
 from mr2ct.training.pix2pix import Pix2Pix
 from mr2ct.training.recipe import CycleGanSettings, DataSettings, Pix2PixSettings, Recipe, StoreSettings
+from mr2ct.training.stop_signal import ignore_in_worker
 from mr2ct.training.supervised import Supervised
 from mr2ct.training.unpaired_assembly import TISSUE_HU, augments_mr_of_batches, build_unpaired, mr_augmentation
 
-REAL = "real"
+PHANTOM = "phantom"
 
 
 @dataclass(frozen=True)
@@ -63,7 +64,7 @@ def open_cases(data: DataSettings, *, seed: int, folder: Path) -> Cases:
         file does not know; case weights of none of the cases.
     """
     stores = [CaseStore.open(store.path) for store in data.stores]
-    patients = {c.info.patient: c.info.centre for store in stores for c in store.cases if c.info.source == REAL}
+    patients = {c.info.patient: c.info.centre for store in stores for c in store.cases if c.info.source != PHANTOM}
     split = _split(data, patients, seed=seed, folder=folder)
     require_covers(split, patients)
     write_split(split, folder / "split.json")
@@ -71,7 +72,7 @@ def open_cases(data: DataSettings, *, seed: int, folder: Path) -> Cases:
     def on_side(cases: Iterable[StoredCase], side: str) -> tuple[StoredCase, ...]:
         names = frozenset(getattr(split, side))
         # without real patients (a run on phantoms alone) every case trains, and the first ones validate as well
-        return tuple(c for c in cases if c.info.patient in names or (c.info.source != REAL and side == "train"))
+        return tuple(c for c in cases if c.info.patient in names or (c.info.source == PHANTOM and side == "train"))
 
     weights = _case_weights(data, stores)
     train = _pools(stores, data.stores, lambda cases: on_side(cases, "train"), case_weights=weights)
@@ -260,8 +261,17 @@ def _datasets(
 def _loaded(dataset: torch.utils.data.Dataset[Batch], steps: range, *, workers: int) -> Iterator[Batch]:
     # a loader draws a number for its workers: not from the generator that dropout draws from and a checkpoint keeps
     own = torch.Generator()
-    loader = torch.utils.data.DataLoader(dataset, batch_size=None, sampler=steps, num_workers=workers, generator=own)
-    return iter(loader)
+    loader = torch.utils.data.DataLoader(
+        dataset, batch_size=None, sampler=steps, num_workers=workers, generator=own, worker_init_fn=ignore_in_worker
+    )
+    try:
+        yield from loader
+    except Mr2ctError as error:
+        if not workers:
+            raise
+        # from a worker comes a traceback as text, whose last line is the error
+        _, _, words = str(error).splitlines()[-1].partition(f"{type(error).__name__}: ")
+        raise type(error)(words) from error
 
 
 def _on_device(batch: Batch, fabric: Fabric) -> Batch:
@@ -280,7 +290,7 @@ def _fast_layout(images: Tensor) -> Tensor:
 
 def build_generator(recipe: Recipe) -> nn.Module:
     """The MR-to-sCT network of a recipe, its channels and dimensions as the data section asks."""
-    return build_network(recipe.network.name, network_arguments(recipe))
+    return build_network(recipe.network.name, network_arguments(recipe), among=REGISTRY)
 
 
 def network_arguments(recipe: Recipe) -> dict[str, object]:
@@ -327,7 +337,9 @@ def _game(settings: Pix2PixSettings, recipe: Recipe) -> Game:
 def _judge(
     fabric: Fabric, recipe: Recipe, settings: Pix2PixSettings | CycleGanSettings, shape: dict[str, int]
 ) -> Learner:
-    network = build_network(settings.discriminator.name, {**shape, **settings.discriminator.arguments})
+    network = build_network(
+        settings.discriminator.name, {**shape, **settings.discriminator.arguments}, among=DISCRIMINATORS
+    )
     return _learner(fabric, network, recipe, learning_rate=settings.discriminator_learning_rate)
 
 

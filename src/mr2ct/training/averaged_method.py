@@ -4,10 +4,12 @@ from __future__ import annotations
 
 from typing import Any, ClassVar
 
-from torch import nn
+from torch import Tensor, nn
 
 from mr2ct.training.average import moving_average
 from mr2ct.training.learner import Learner
+
+_STATISTICS = "statistics"
 
 
 class AveragedMethod:
@@ -51,12 +53,25 @@ class AveragedMethod:
         self.steps = int(state.get("steps", 0))
 
     def own_state_dict(self) -> dict[str, Any]:
-        """What of the state differs between the processes of a run."""
-        return self._states(self.pools)
+        """What of the state differs between the processes of a run: pools, and the statistics of batch norms."""
+        return {**self._states(self.pools), _STATISTICS: self._statistics()}
 
     def load_own_state_dict(self, state: dict[str, Any]) -> None:
         """Take back what `own_state_dict` gave in this process."""
         self._load_states(self.pools, state)
+        mine = self._statistics()
+        # checkpoints of older versions have none
+        for name, tensors in state.get(_STATISTICS, {}).items():
+            for key, values in tensors.items():
+                mine[name][key].copy_(values)
+
+    def _statistics(self) -> dict[str, dict[str, Tensor]]:
+        """The buffers of every network among the parts, by part and name: the tensors themselves."""
+        parts = {name: getattr(self, name) for name in ("average", *self.parts)}
+        networks = {name: getattr(part, "network", part) for name, part in parts.items()}
+        return {
+            name: dict(network.named_buffers()) for name, network in networks.items() if isinstance(network, nn.Module)
+        }
 
     def _count_step(self) -> None:
         """The average follows, and a step is done."""

@@ -137,22 +137,23 @@ def fit(
     started = saved = time.monotonic()
     reason = _reason(position, limits)
     report, clock = _Report(fabric, witness), _Clock()
+    judge = _Judge(fabric, method, validate, folder, witness, keep_last=limits.keep_last)
+    judge.kept = fabric.broadcast(position.step > 0 and (folder / BEST).exists())
+    if reason is not None and not judge.kept:
+        # stopped before its first validation, and resumed to end there
+        judge(position)
     for batch in batches(position.step) if reason is None else ():
         report.add(position.step + 1, method.train_step(batch), method.learning_rate)
         position.step += 1
         cut_short, unsaved_for_long = _look_at_clocks(fabric, limits, started=started, saved=saved)
-        last = position.step >= limits.max_steps or (cut_short is not None and position.step < limits.validate_every)
+        last = position.step >= limits.max_steps or (cut_short is not None and not judge.kept)
         validates = position.step % limits.validate_every == 0 or last
         clock.step_done()
         if validates or unsaved_for_long or cut_short is not None:
             report.tell()
             clock.pause()
         if validates:
-            scores, best = _validate(fabric, method, position, validate)
-            _keep(fabric, method, position, folder, scores=scores, wanted=best or limits.keep_last)
-            if fabric.is_global_zero:
-                witness.on_validation(position.step, scores, best=best)
-            fabric.barrier()
+            judge(position)
         reason = _reason(position, limits, cut_short=cut_short)
         if reason is not None or unsaved_for_long:
             _save(fabric, method, position, folder)
@@ -161,6 +162,29 @@ def fit(
             break
         clock.go_on()
     return Outcome(position.step, position.best_mae_hu, reason or FINISHED, clock.steps, clock.seconds)
+
+
+@dataclass
+class _Judge:
+    """Validates the averaged network, keeps its weights where they are wanted, and tells the witness."""
+
+    fabric: Fabric
+    method: Method
+    validate: Callable[[nn.Module], dict[str, float]]
+    folder: Path
+    witness: Witness
+    keep_last: bool
+    kept: bool = False
+
+    def __call__(self, position: Position) -> None:
+        scores, best = _validate(self.fabric, self.method, position, self.validate)
+        if (best or self.keep_last or not self.kept) and self.fabric.is_global_zero:
+            weights = self.method.averaged.state_dict()
+            write_checkpoint(self.folder / BEST, {"network": weights, "step": position.step, **scores})
+        self.kept = True
+        if self.fabric.is_global_zero:
+            self.witness.on_validation(position.step, scores, best=best)
+        self.fabric.barrier()
 
 
 _REPORT_STEPS, _WARM_UP_STEPS = 20, 3
@@ -238,7 +262,9 @@ def _resume(fabric: Fabric, method: Method, folder: Path) -> Position:
     try:
         method.load_state_dict(state["method"])
         position = Position(**state["position"])
-        fabric.strategy.precision.load_state_dict(state.get("precision", {}))
+        # float16 alone has a state; a run may go on in another precision
+        if state.get("precision"):
+            fabric.strategy.precision.load_state_dict(state["precision"])
         # the first process's own state lies at the top, those of the others in a list
         processes = [state, *state.get("others", [])]
         if fabric.global_rank < len(processes):
@@ -296,13 +322,6 @@ def _validate(
     position.best_mae_hu = min(scores.get("mae_hu", math.inf), position.best_mae_hu)
     position.validations_since_best = 0 if best else position.validations_since_best + 1
     return scores, best
-
-
-def _keep(
-    fabric: Fabric, method: Method, position: Position, folder: Path, *, scores: dict[str, float], wanted: bool
-) -> None:
-    if wanted and fabric.is_global_zero:
-        write_checkpoint(folder / BEST, {"network": method.averaged.state_dict(), "step": position.step, **scores})
 
 
 def _minutes_since(moment: float) -> float:

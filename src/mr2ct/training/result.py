@@ -11,7 +11,7 @@ from typing import Any
 from mr2ct.bundles import Bundle, BundleDescription, find_bundle, write_bundle
 from mr2ct.bundles.card import fill_card
 from mr2ct.bundles.provenance import Provenance, read_steps
-from mr2ct.errors import RecipeError
+from mr2ct.errors import DataSetError, RecipeError
 from mr2ct.models import REGISTRY
 from mr2ct.training.assembly import common_preprocessing, network_arguments
 from mr2ct.training.checkpoint import read_checkpoint
@@ -60,6 +60,7 @@ def describe(recipe: Recipe) -> BundleDescription:
     """What a bundle of this recipe will say, but for its metrics. Raises DataSetError where stores differ."""
     three_d = recipe.data.context_slices is None
     pipeline = common_preprocessing([*recipe.data.stores, *recipe.data.paired_stores])
+    _require_augmentable(recipe, pipeline)
     sizes = [step["arguments"]["spacing_mm"] for step in pipeline["steps"] if step["name"] == "to_spacing"] or [1.0]
     return BundleDescription.model_validate(
         {
@@ -78,6 +79,21 @@ def describe(recipe: Recipe) -> BundleDescription:
             "metrics": {},
         }
     )
+
+
+_Z_SCORE = "z_score"
+"""`mr2ct.preprocessing.intensity.ZScore`, which training, where no image is read, does not import."""
+
+
+def _require_augmentable(recipe: Recipe, pipeline: dict[str, Any]) -> None:
+    # black is 0 to the changes of intensity, to noise and to what lies beyond an image; of z-scores 0 is the mean
+    if recipe.data.intensity is not None and any(step["name"] == _Z_SCORE for step in pipeline["steps"]):
+        raise DataSetError(
+            "z-scores cannot be augmented: what is darker than the mean would become black",
+            got="stores prepared with --normalise zscore, and data.intensity",
+            expected="intensities from 0 up",
+            remedy="prepare the stores with another --normalise, or set data.intensity=null",
+        )
 
 
 def write_result(description: BundleDescription, folder: Path) -> Path:

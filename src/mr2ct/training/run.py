@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Callable
-from contextlib import nullcontext
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager, nullcontext
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -12,7 +12,7 @@ import torch
 from lightning_fabric import Fabric
 
 from mr2ct.bundles import load_network
-from mr2ct.bundles.provenance import record_step, this_step
+from mr2ct.bundles.provenance import COMMANDS_FILE, record_step, this_step
 from mr2ct.datasets.sampling import BoxPlan
 from mr2ct.errors import RecipeError
 from mr2ct.hounsfield import HuScaling
@@ -64,8 +64,7 @@ def run(
     description = describe(recipe)
     if fabric.is_global_zero:
         write_recipe(recipe, folder / "recipe.yaml")
-        began_with = "" if start is None else start.description.weights_sha256
-        record_step(folder, this_step(_device_in_words(fabric), began_with=began_with))
+        _record_command(folder, fabric, began_with="" if start is None else start.description.weights_sha256)
     generator = build_generator(recipe)
     if start is not None:
         generator.load_state_dict(load_network(start).state_dict())
@@ -82,6 +81,13 @@ def run(
     if speed is not None and fabric.is_global_zero:
         say(f"speed: {speed.words}")
     return Summary(outcome, speed)
+
+
+def _record_command(folder: Path, fabric: Fabric, *, began_with: str) -> None:
+    if not (folder / LAST).exists():
+        # a start that left no checkpoint has no part in the weights
+        (folder / COMMANDS_FILE).unlink(missing_ok=True)
+    record_step(folder, this_step(_device_in_words(fabric), began_with=began_with))
 
 
 def _speed(recipe: Recipe, fabric: Fabric, method: CountedMethod, outcome: Outcome) -> Speed | None:
@@ -138,7 +144,11 @@ def _fit(
     limits = recipe.run
     batches = batch_source(recipe, cases, fabric, folder=folder)
     seen = RunWitness(folder, total_steps=limits.max_steps, slices=lambda: validate.slices)
-    with stop_on_signals() as stop_asked, seen if fabric.is_global_zero else nullcontext(SilentWitness()) as witness:
+    with (
+        stop_on_signals() as stop_asked,
+        seen if fabric.is_global_zero else nullcontext(SilentWitness()) as witness,
+        _gpu_memory_in_words(),
+    ):
         return fit(
             fabric,
             method,
@@ -156,6 +166,19 @@ def _fit(
             ),
             witness=witness,
         )
+
+
+@contextmanager
+def _gpu_memory_in_words() -> Iterator[None]:
+    """Running out of a GPU's memory becomes a RecipeError that says which keys to lower."""
+    try:
+        yield
+    except torch.OutOfMemoryError as error:
+        raise RecipeError(
+            "the GPU's memory is too small for this recipe",
+            got=str(error).splitlines()[0],
+            remedy="lower data.batch_size or data.size, or set run.resident=false",
+        ) from error
 
 
 def _validation(recipe: Recipe, cases: Cases, fabric: Fabric, window: Window | None) -> Validation:

@@ -33,6 +33,15 @@ class StopSignal:
         self._asked = True
 
 
+def ignore_in_worker(number: int) -> None:
+    """In a process that loads data: leave Ctrl-C and SIGTERM, which whole groups get, to the one that trains.
+
+    `number` of the worker, as `torch.utils.data.DataLoader` gives it.
+    """
+    for each in SIGNALS:
+        signal.signal(each, signal.SIG_IGN)
+
+
 @contextmanager
 def stop_on_signals() -> Iterator[StopSignal]:
     """Let SIGINT and SIGTERM ask the given `StopSignal`; the handlers from before are put back at the end.
