@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import re
+import shutil
 from pathlib import Path
 
 import numpy as np
@@ -90,3 +91,13 @@ def test_wrong_options_are_refused_in_one_line(tmp_path: Path, options: tuple[st
     result = run(tmp_path, *options)
     assert result.exit_code == 2
     assert "expected" in result.output
+
+
+def test_a_head_that_the_record_does_not_know_is_not_passed_over(written: Path, tmp_path: Path):
+    # left by an interruption between the head and the record: without it cases.csv would not call it a phantom
+    shutil.copytree(written / "1BP001", tmp_path / "1BP001")
+    result = run(tmp_path, "--count", "1", "--seed", "4", "--contrast", "t1_mprage")
+    assert result.exit_code == 2
+    assert "not in phantoms.json" in result.output
+    assert "remove that folder" in result.output
+    assert (tmp_path / "1BP001" / "mr.nii.gz").is_file()

@@ -49,6 +49,10 @@ def test_the_sides_of_picture_folders_are_told(tmp_path: Path):
         (Sources(mr=Path("mr")), "unpaired", "give --mr and --ct"),
         (Sources(Path("x")), "wish", "unknown layout; got 'wish'; expected auto, synthrad"),
         (Sources(Path("no such folder")), "auto", "no folder"),
+        (Sources(Path("x"), mask=Path("m")), "synthrad", "does not use all that was given; got --mask m"),
+        (Sources(Path("x.csv"), mask=Path("m")), "auto", "got --mask m"),
+        (Sources(mr=Path("a"), ct=Path("b"), mask=Path("m")), "unpaired", "got --mask m"),
+        (Sources(Path("x"), mr=Path("a"), ct=Path("b")), "folders", "does not use all that was given; got x;"),
     ],
 )
 def test_what_cannot_be_found_is_said(sources: Sources, layout: str, message: str):

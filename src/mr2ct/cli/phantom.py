@@ -42,6 +42,7 @@ def phantom(
     for number in range(1, count + 1):
         folder = output / f"1BP{number:03d}"
         if folder.exists():
+            _require_recorded(output, folder)
             typer.echo(f"{folder.name} is there already")
             continue
         used = write_case(
@@ -130,6 +131,19 @@ def _require_same_settings(output: Path, settings: dict[str, Any]) -> None:
                 expected=record[name],
                 remedy="choose another output folder",
             )
+
+
+def _require_recorded(output: Path, folder: Path) -> None:
+    """Raise DataSetError where `folder` is not known as a phantom: cases.csv would not say so, and it pass for real."""
+    from mr2ct.errors import DataSetError
+
+    if folder.name not in _read_record(output).get("cases", {}):
+        raise DataSetError(
+            f"{folder} is there, but not in {RECORD}",
+            got="another data set, or the leftover of an interruption",
+            expected="a phantom made by this command",
+            remedy="remove that folder, or choose another output folder",
+        )
 
 
 def _write_record(output: Path, record: dict[str, Any]) -> None:

@@ -14,7 +14,7 @@ from mr2ct.geometry import Geometry
 from mr2ct.hounsfield import LOWEST_HU
 from mr2ct.io import read_volume
 from mr2ct.io.checks import require_mask_fits, require_mr, require_not_constant
-from mr2ct.io.images import is_picture
+from mr2ct.io.images import describes_itself, holds_pictures
 from mr2ct.volume import Quantity, Volume
 
 ALIGNMENTS = ("same", "resample", "rigid")
@@ -117,7 +117,7 @@ def _read(path: Path, quantity: Quantity, reading: Reading) -> Volume:
 
 def _require_told(path: Path, quantity: Quantity, reading: Reading) -> None:
     """Pictures say neither how large their pixels are nor, of a CT, what their greys mean, unless mr2ct wrote them."""
-    if not is_picture(path) or path.with_name(f"{path.name}.json").exists():
+    if not holds_pictures(path) or describes_itself(path):
         return
     if reading.picture_spacing_mm is None:
         raise DataSetError(f"{path} does not say how large its pixels are", remedy="give --picture-spacing-mm")

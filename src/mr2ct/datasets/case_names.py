@@ -21,9 +21,13 @@ _MODALITY_FIRST = re.compile(r"^(?:mri?|ct|mask)[-_. ]", re.IGNORECASE)
 _SLICE_NUMBER = re.compile(r"[-_. ](?:slice|axial|coronal|sagittal|[xyzijk])?[-_. ]?\d+$", re.IGNORECASE)
 
 
+SOURCES = ("real", "phantom")
+"""A phantom is never split: it always trains."""
+
+
 @dataclass(frozen=True)
 class Origin:
-    """Where a case comes from: patient, centre ("" where unknown), and source, "real" or "phantom"."""
+    """Where a case comes from: patient, centre ("" where unknown), and source, one of `SOURCES`."""
 
     patient: str
     centre: str = ""
@@ -68,19 +72,38 @@ def without_slice_number(name: str) -> str:
 
 
 def read_listing(root: Path) -> dict[str, Origin]:
-    """The origins that `root/cases.csv` lists (columns case, patient, centre, and source if given); {} without one.
+    """The origins that `root/cases.csv` lists (columns case, patient, and centre and source if given); {} without one.
 
     Raises
     ------
-    DataSetError : a column is missing, or a case is listed twice.
+    DataSetError : a column is missing, a case is listed twice, or a source is unknown.
     """
     path = root / "cases.csv"
     if not path.is_file():
         return {}
     listed: dict[str, Origin] = {}
-    for row in read_table(path, required=("case", "patient", "centre")):
-        listed[row["case"]] = Origin(row["patient"] or row["case"], row["centre"], row.get("source") or "real")
+    for row in read_table(path, required=("case", "patient")):
+        listed[row["case"]] = Origin(row["patient"] or row["case"], row.get("centre", ""), source_in(row, path))
     return listed
+
+
+def source_in(row: Mapping[str, str], path: Path) -> str:
+    """What the column `source` of a row of `path` says, "real" where nothing; DataSetError where it is no source.
+
+    Example
+    -------
+    >>> source_in({"case": "a", "source": "Real"}, Path("cases.csv"))
+    'real'
+    """
+    source = (row.get("source") or SOURCES[0]).lower()
+    if source not in SOURCES:
+        raise DataSetError(
+            f"unknown source of case {row['case']} in {path}",
+            got=repr(row["source"]),
+            expected=f"{' or '.join(SOURCES)}: phantoms are not split, and always train",
+            remedy="give another name to a column that says something else",
+        )
+    return source
 
 
 def read_table(path: Path, *, required: tuple[str, ...]) -> list[dict[str, str]]:

@@ -9,7 +9,7 @@ from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 
-from mr2ct.datasets.case_names import Origin, origin_of, read_listing, read_table, without_modality
+from mr2ct.datasets.case_names import Origin, origin_of, read_listing, read_table, source_in, without_modality
 from mr2ct.errors import DataSetError
 from mr2ct.io.formats import READERS, is_volume_path, volume_name, volume_suffix
 from mr2ct.volume import Quantity
@@ -114,15 +114,14 @@ def read_csv(csv_path: str | Path) -> tuple[PairedCase, ...]:
 
     Raises
     ------
-    DataSetError : a missing column, a duplicate case, a row without MR or CT, files that do not exist (all are named).
+    DataSetError : a missing column, a duplicate case, an unknown source, a row without MR or CT, files that do not
+        exist (all are named).
     """
     path = Path(csv_path)
     found, alone = [], []
     for row in read_table(path, required=("case", "mr", "ct")):
         named = origin_of(row["case"], {})
-        origin = Origin(
-            row.get("patient") or named.patient, row.get("centre") or named.centre, row.get("source") or named.source
-        )
+        origin = Origin(row.get("patient") or named.patient, row.get("centre") or named.centre, source_in(row, path))
         parts = {part: path.parent / row[part] for part in ("mr", "ct", "mask") if row.get(part)}
         alone += [f"{row['case']} has no {part}" for part in ("mr", "ct") if part not in parts]
         alone += [f"{row['case']}: no file {file}" for file in parts.values() if not file.exists()]

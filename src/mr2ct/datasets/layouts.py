@@ -21,19 +21,38 @@ class Sources:
     mask: Path | None = None
 
     def one(self) -> Path:
-        """The folder or CSV that holds everything; DataSetError where it was not named."""
+        """The folder or CSV that holds everything; DataSetError where it was not named, or more than it."""
         if self.data is None:
             raise DataSetError("this layout lies in one place", expected="the folder or CSV of the data set")
+        self._require_unnamed(mr=self.mr, ct=self.ct, mask=self.mask)
         return self.data
 
     def two(self) -> tuple[Path, Path, Path | None]:
-        """The folders of MR, CT and mask: as named, else `mr`, `ct` and `mask` in `data`."""
+        """The folders of MR, CT and mask: as named, else `mr`, `ct` and `mask` in `data`; DataSetError where both."""
         if self.mr is not None and self.ct is not None:
+            self._require_unnamed(data=self.data)
             return self.mr, self.ct, self.mask
         if self.data is None or self.mr is not None or self.ct is not None:
             raise DataSetError("this layout needs a folder of MR and a folder of CT", remedy="give --mr and --ct")
         mask = self.data / "mask"
         return self.data / "mr", self.data / "ct", self.mask or (mask if mask.is_dir() else None)
+
+    def without_masks(self) -> tuple[Path, Path]:
+        """The folders of MR and CT of a layout that has no masks; DataSetError where one of masks was named."""
+        self._require_unnamed(mask=self.mask)
+        mr, ct, _ = self.two()
+        return mr, ct
+
+    @staticmethod
+    def _require_unnamed(**unused: Path | None) -> None:
+        for name, path in unused.items():
+            if path is not None:
+                given = str(path) if name == "data" else f"--{name} {path}"
+                raise DataSetError(
+                    "this layout does not use all that was given",
+                    got=given,
+                    remedy="leave it away, or choose the --layout that has it",
+                )
 
 
 @dataclass(frozen=True)
@@ -58,8 +77,7 @@ def _csv(sources: Sources) -> DataSet:
 
 
 def _unpaired(sources: Sources) -> DataSet:
-    mr, ct, _ = sources.two()
-    return DataSet(find_unpaired(mr, ct))
+    return DataSet(find_unpaired(*sources.without_masks()))
 
 
 def _pictures(sources: Sources) -> DataSet:

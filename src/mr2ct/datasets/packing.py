@@ -1,7 +1,7 @@
 """A store packed for a journey, in few and small files, and back: what is packed comes out bit for bit.
 
 Slices made from pictures hold at most 256 different values a case, and are kept as their places in that list; other
-images as their low and high bytes apart; masks as bits. NumPy alone packs and unpacks. Parts are `<name>.1of2.npz`, ...
+images as their low and high bytes apart; masks as bits. No reader of images is needed. Parts are `<name>.1of2.npz`, ...
 """
 
 from __future__ import annotations

@@ -53,7 +53,15 @@ def find_pictures(root: str | Path, *, paired: bool = False) -> PictureSet:
         sides[side] = tuple(sorted({case.patient for case in of_side}))
     if not sides["train"]:
         raise DataSetError(f"no pictures to train on in {folder}", expected="folders trainA and trainB, or train")
-    require_disjoint(**sides)
+    try:
+        require_disjoint(**sides)
+    except DataSetError as error:
+        raise DataSetError(
+            "pictures of one patient on two sides",
+            got=error.got,
+            expected="the slices of a patient in one of train, val and test",
+            remedy=f"move them, or say in {folder / 'cases.csv'} (case,patient) whose pictures these are",
+        ) from error
     return PictureSet(tuple(sorted(cases, key=lambda case: case.case)), sides)
 
 

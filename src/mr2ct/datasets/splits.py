@@ -108,6 +108,7 @@ def make_split(patients_with_centres: Mapping[str, str], *, seed: int, test: int
             "impossible split",
             got=f"test={test}, validation={validation} of {n_patients} patients",
             expected="counts of 0 or more that leave a patient to train on",
+            remedy="ask for fewer: --split test=N,validation=N, or data.test_patients and data.validation_patients",
         )
     drawn = sorted(patients_with_centres, key=lambda patient: _place(seed, patient))
     held_out = _draw(drawn, patients_with_centres, count=test)
