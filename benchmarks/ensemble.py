@@ -55,10 +55,12 @@ def main() -> None:
 
 
 def load(names: Sequence[str]) -> dict[str, Translator]:
-    """Translators by a name for the table: that of the model, or of its folder."""
-    best = find_model(BEST) if not names else None
-    bundles = best.members if isinstance(best, EnsembleBundle) else [find_bundle(name) for name in names]
-    return {bundle.folder.name: Translator.from_bundle(bundle) for bundle in bundles}
+    """Translators by a name for the table: that of the model, or the folder that was given; members of BEST without."""
+    if not names:
+        best = find_model(BEST)
+        assert isinstance(best, EnsembleBundle)
+        return {member.folder.name: Translator.from_bundle(member) for member in best.members}
+    return {name: Translator.from_bundle(find_bundle(name)) for name in names}
 
 
 def score(case: PairedCase, models: Mapping[str, Translator]) -> Iterator[tuple[str, list[float]]]:

@@ -2,7 +2,7 @@
 
     python scripts/pack_store.py pack stores/brain packed            # its training and validation patients
     python scripts/pack_store.py pack stores/phantom packed --slices 3 --volumes 30
-    python scripts/pack_store.py unpack packed/brain stores/brain    # NumPy is enough
+    python scripts/pack_store.py unpack packed/brain stores/brain    # needs no reader of images
 
 `packed/brain.1of2.npz` ... hold the settings of the store and its split. What is packed comes out bit for bit. Volumes
 are large: --slices cuts so many slices of each plane from each of them, at random heights in the head, as cases of

@@ -216,7 +216,7 @@ def ship(
     target = arguments.into / described.name
     described = with_all_steps(described, target)
     runs = [run / CURVES for run in (*arguments.after, arguments.run) if (run / CURVES).is_file()]
-    keeps_curve = not runs and (target / TRAINING_FILE).is_file()
+    keeps_curve = not runs and (target / TRAINING_FILE).is_file() and is_of(bundle.description.weights_sha256, target)
     of_same_weights = target if keeps_curve else None
     recipe = recipe_text([arguments.run, *reversed(arguments.after)], of_same_weights, described)
     card = fill_card(
@@ -245,6 +245,11 @@ def ship(
         if described.calibration is not None and (target / RELIABILITY_FILE).is_file():
             shutil.copy2(target / RELIABILITY_FILE, unfinished / RELIABILITY_FILE)
     return load_bundle(target).folder
+
+
+def is_of(weights_sha256: str, folder: Path) -> bool:
+    """Whether the bundle in `folder` holds these very weights."""
+    return (folder / DESCRIPTION_FILE).is_file() and read_description(folder).weights_sha256 == weights_sha256
 
 
 def recipe_text(runs: Sequence[Path], shipped: Path | None, described: BundleDescription) -> str | None:

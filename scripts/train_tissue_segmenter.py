@@ -9,6 +9,7 @@ on the validation patients. An interrupted run is gone on with by the same comma
 from __future__ import annotations
 
 import argparse
+import json
 import shutil
 from collections.abc import Iterator
 from pathlib import Path
@@ -20,6 +21,7 @@ from torch import Tensor
 from mr2ct.datasets.splits import read_split
 from mr2ct.datasets.store import CaseStore
 from mr2ct.hounsfield import HIGHEST_HU, LOWEST_HU, HuScaling
+from mr2ct.io.atomic import atomic_file
 from mr2ct.models.tissue_segmenter import TissueSegmenter
 from mr2ct.training.acceleration import precision_of
 from mr2ct.training.learner import Learner, Schedule
@@ -37,12 +39,13 @@ from mr2ct.training.tissue_segmentation import (
 from mr2ct.training.witness import RunWitness
 
 SCALING = HuScaling(LOWEST_HU, HIGHEST_HU)
+ASKED = "asked.json"
 
 
 def main() -> None:
     arguments = _parser().parse_args()
     run = arguments.output.with_name(f"{arguments.output.name}-run")
-    run.mkdir(parents=True, exist_ok=True)
+    require_same_run(run, arguments)
     fabric = Fabric(accelerator="auto", devices=1, precision=precision_of(RunSettings()))
     fabric.seed_everything(arguments.seed, verbose=False)
     of_network = {"classes": len(TissueClass), "dims": 2, "widths": arguments.widths}
@@ -79,6 +82,16 @@ def main() -> None:
     hu_range = (SCALING.lowest_hu, SCALING.highest_hu)
     write_segmenter(arguments.output, method.averaged, arguments=of_network, hu_range=hu_range, facts=facts)
     print(f"{arguments.output}: " + ", ".join(f"{name} {value:.3f}" for name, value in dice.items()))
+
+
+def require_same_run(run: Path, arguments: argparse.Namespace) -> None:
+    """Make the folder of the run and note its options there; an earlier run with others may not go on in it."""
+    asked = {name: str(value) for name, value in sorted(vars(arguments).items()) if name != "output"}
+    noted = run / ASKED
+    if noted.is_file() and json.loads(noted.read_text(encoding="utf-8")) != asked:
+        raise SystemExit(f"{run} holds a run with other options: remove it, or choose another -o")
+    with atomic_file(noted) as file:
+        file.write_text(json.dumps(asked, indent=1) + "\n", encoding="utf-8")
 
 
 def of_side(arguments: argparse.Namespace, side: str) -> tuple[LabelledSlice, ...]:

@@ -141,6 +141,14 @@ def test_weights_scored_anew_without_their_run_keep_curve_and_commands(
     assert steps[0] == steps[1] != ()
 
 
+def test_other_weights_do_not_take_the_curve_of_those_they_replace(shipment: Path, script: Script):
+    known, shipped = load_bundle(shipment / "bundles" / "tiny"), shipment / "bundles" / "tiny"
+    is_of = script("ship_bundle").is_of
+    assert is_of(known.description.weights_sha256, shipped)
+    assert not is_of("0" * 64, shipped)
+    assert not is_of(known.description.weights_sha256, shipment / "nowhere")
+
+
 def test_weights_that_go_on_from_shipped_ones_keep_their_history(
     shipment: Path, run: Path, data: Path, tmp_path: Path, script: Script
 ):

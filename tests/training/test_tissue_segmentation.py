@@ -126,3 +126,6 @@ def test_the_script_trains_one_that_a_recipe_can_use(stores, tmp_path, monkeypat
     runpy.run_path(str(script), run_name="__main__")
     assert "dice_cortical_bone" in capsys.readouterr().out
     read_segmenter(tmp_path / "segmenter", dims=2, hu_range=(-1024, 3071))
+    monkeypatch.setattr(sys, "argv", [str(script), *words, *small, "--seed", "7"])
+    with pytest.raises(SystemExit, match="with other options"):
+        runpy.run_path(str(script), run_name="__main__")

@@ -38,7 +38,7 @@ class Uncertain:
     Parameters
     ----------
     sct : HU, int16, on the MR's grid: what the first model's `Translator.translate` gives, voxel for voxel, or that of
-        the ensemble.
+        the ensemble; of a volume in one plane, without its tilted views.
     half_width_hu : HU, int16, on the same grid: of the CT's voxels of each tissue (air, soft tissue, bone), the share
         `interval` lies within sct - half_width to sct + half_width, over many patients.
     predicted_mae_hu : the MAE inside the body that cases of this kind had.
