@@ -6,6 +6,7 @@ import json
 
 import numpy as np
 import pytest
+from PIL import Image
 from typer.testing import CliRunner
 
 from mr2ct.cli.main import app
@@ -69,7 +70,7 @@ def test_png_slices(convert, mr, tmp_path):
     made = files(tmp_path / "out")
     assert "a.1_sct/0000.png" in made
     assert len([name for name in made if name.endswith(".png")]) == mr.geometry.shape[2]
-    again = convert(tmp_path / "a.1.mha", "-o", tmp_path / "out", "--format", "png")
+    again = convert(tmp_path / "a.1.mha", "-o", tmp_path / "out", "--format", "png", "--planes", "axial")
     assert "skipped" in again.stdout
 
 
@@ -242,3 +243,66 @@ def test_the_help_names_the_default_model():
     from mr2ct.cli import convert
 
     assert convert.DEFAULT == DEFAULT_MODEL
+
+
+@pytest.mark.parametrize(
+    ("options", "message"),
+    [
+        (("--planes", "coronal"), "with another planes; got axial; expected coronal"),
+        (("--planes", "axial", "--no-flips"), "with another flips; got none; expected False"),
+        (("--planes", "axial", "--preview"), "without mr_preview.png"),
+    ],
+)
+def test_what_was_asked_for_otherwise_does_not_count_as_done(convert, mr, tmp_path, options, message):
+    write_volume(mr, tmp_path / "mr.mha")
+    out = tmp_path / "out"
+    assert convert(tmp_path / "mr.mha", "-o", out, "--planes", "axial").exit_code == 0
+    kept = (out / "mr_sct.nii.gz").read_bytes()
+    again = convert(tmp_path / "mr.mha", "-o", out, *options)
+    assert again.exit_code == 2
+    assert message in " ".join(again.stderr.split())
+    assert "--overwrite" in again.stderr
+    assert (out / "mr_sct.nii.gz").read_bytes() == kept
+    anew = convert(tmp_path / "mr.mha", "-o", out, *options, "--overwrite")
+    assert anew.exit_code == 0, anew.output
+    assert "skipped" in convert(tmp_path / "mr.mha", "-o", out, *options).stdout
+
+
+def test_the_sct_of_another_patient_is_not_taken_for_this_one_s(convert, mr, tmp_path):
+    for patient in ("anna", "ben"):
+        write_volume(mr, tmp_path / patient / "mr.mha")
+    assert convert(tmp_path / "anna" / "mr.mha", "-o", tmp_path / "out", "--planes", "axial").exit_code == 0
+    second = convert(tmp_path / "ben" / "mr.mha", "-o", tmp_path / "out", "--planes", "axial")
+    assert second.exit_code == 2
+    assert "of another input" in second.stderr
+    assert json.loads((tmp_path / "out" / "mr_sct.json").read_text())["input"] == str(tmp_path / "anna" / "mr.mha")
+
+
+def test_an_sct_without_a_record_counts_as_done(convert, mr, tmp_path):
+    write_volume(mr, tmp_path / "mr.mha")
+    out = tmp_path / "out"
+    assert convert(tmp_path / "mr.mha", "-o", out, "--planes", "axial").exit_code == 0
+    (out / "mr_sct.json").unlink()
+    assert "skipped" in convert(tmp_path / "mr.mha", "-o", out, "--planes", "coronal").stdout
+
+
+def test_what_cannot_succeed_is_said_before_anything_is_read(convert, mr, tmp_path, monkeypatch):
+    write_volume(mr, tmp_path / "mr.mha")
+    monkeypatch.setattr("mr2ct.io.read_volume", lambda *_, **__: pytest.fail("read"))
+    (tmp_path / "file").write_text("in the way")
+    for options, message in (
+        (("-o", tmp_path / "file" / "out"), "is a file"),
+        (("-o", tmp_path / "out", "--planes", "oblique"), "unknown plane"),
+    ):
+        result = convert(tmp_path / "mr.mha", *options)
+        assert result.exit_code == 2, result.output
+        assert message in result.stderr
+
+
+def test_a_picture_s_mask_may_be_a_picture(convert, mr, tmp_path):
+    voxels = mr.voxels[:, :, 9].T
+    Image.fromarray(np.clip(voxels / 2, 0, 255).astype(np.uint8)).save(tmp_path / "slice.png")
+    Image.fromarray((voxels > 100).astype(np.uint8) * 255).save(tmp_path / "body.png")
+    given = ("-o", tmp_path / "out", "--spacing-mm", "1.5", "--mask", tmp_path / "body.png")
+    result = convert(tmp_path / "slice.png", *given)
+    assert result.exit_code == 0, result.output

@@ -83,3 +83,19 @@ def test_impossible_wishes_are_one_clear_line(model, tmp_path):
         assert result.exit_code == 2
         assert result.stderr.startswith("error: ")
         assert not (tmp_path / "out").exists()
+
+
+def test_what_needs_to_be_told_more_is_for_convert(model, tmp_path):
+    from PIL import Image
+
+    Image.new("L", (40, 40)).save(tmp_path / "slice.png")
+    words = ["demo", str(tmp_path / "slice.png"), "-o", str(tmp_path / "out"), "--model", str(model)]
+    result = runner.invoke(app, words)
+    assert result.exit_code == 2
+    assert "use `mr2ct convert" in result.stderr
+    assert "--spacing-mm" in result.stderr
+
+
+def test_a_seed_below_zero_is_refused(model, tmp_path):
+    result = runner.invoke(app, ["demo", "--seed", "-1", "-o", str(tmp_path / "out"), "--model", str(model)])
+    assert result.exit_code == 2

@@ -83,3 +83,13 @@ def test_an_ensemble_is_a_row_and_has_a_card(own_zoo):
     broken = runner.invoke(app, ["models"])
     assert broken.exit_code == 1
     assert "nobody" in broken.stderr
+
+
+def test_names_are_whole_in_a_narrow_terminal():
+    result = CliRunner(env={"COLUMNS": "80"}).invoke(app, ["models"])
+    assert result.exit_code == 0, result.output
+    rows = [line for line in result.stdout.splitlines() if line.startswith("brain-multiscale-attention ")]
+    assert rows
+    assert max(map(len, rows)) <= 80
+    narrow = CliRunner(env={"COLUMNS": "40"}).invoke(app, ["models"])
+    assert "\nbrain-multiscale-attention " in narrow.stdout

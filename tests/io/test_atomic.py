@@ -11,7 +11,7 @@ from pathlib import Path
 import pytest
 
 from mr2ct.errors import DiskSpaceError, InputError
-from mr2ct.io.atomic import atomic_file, atomic_folder, require_disk_space
+from mr2ct.io.atomic import atomic_file, atomic_folder, require_disk_space, require_writable
 
 
 def listing(folder: Path) -> list[str]:
@@ -56,6 +56,17 @@ def test_a_file_where_a_folder_should_be(tmp_path: Path):
         pytest.fail("must not come here")
     with pytest.raises(InputError, match="cannot write"), atomic_file(tmp_path) as temporary:
         temporary.write_text("a file cannot replace a folder")
+
+
+def test_where_nothing_can_be_written_is_known_beforehand(tmp_path: Path, monkeypatch: pytest.MonkeyPatch):
+    require_writable(tmp_path / "new" / "folder")
+    assert listing(tmp_path) == []
+    (tmp_path / "file").write_text("in the way")
+    with pytest.raises(InputError, match=r"cannot write to .*out; got .*file is a file"):
+        require_writable(tmp_path / "file" / "out")
+    monkeypatch.setattr("os.access", lambda *_: False)
+    with pytest.raises(InputError, match="no permission"):
+        require_writable(tmp_path)
 
 
 def test_a_folder_appears_whole(tmp_path: Path):

@@ -96,9 +96,13 @@ def test_files_without_suffix_and_other_files_beside(make_series: Any):
     folder = make_series(suffix="")
     (folder / "README.txt").write_text("not a slice")
     (folder / ".DS_Store").write_bytes(b"\0" * 300)
+    (folder / "DICOMDIR").write_bytes(b"\0" * 128 + b"DICM")
     report = make_series.dicom_file(folder / "report.dcm", BasicTextSRStorage, Modality="SR")
     report.save_as(folder / "report.dcm", enforce_file_format=True)
     np.testing.assert_array_equal(read_volume(folder).voxels, make_series.stored)
+    np.testing.assert_array_equal(read_volume(folder.parent).voxels, make_series.stored)
+    # a CD has its index above the folders of its series
+    (folder / "DICOMDIR").rename(folder.parent / "DICOMDIR")
     np.testing.assert_array_equal(read_volume(folder.parent).voxels, make_series.stored)
 
 

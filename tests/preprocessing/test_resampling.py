@@ -212,6 +212,12 @@ def test_an_unknown_interpolation_is_refused(small_mr):
         resample_to(small_mr, small_mr.geometry, interpolation="cubic")
 
 
+def test_a_grid_that_no_machine_holds_is_refused(small_mr):
+    huge = Volume(small_mr.voxels, Geometry(small_mr.voxels.shape, np.diag([400.0, 400.0, 400.0, 1.0])), Quantity.MR)
+    with pytest.raises(InputError, match="too large to be resampled.*from voxels of 400 x 400 x 400 mm.*in mm"):
+        ToSpacing(1.0).apply(Images(huge))
+
+
 def test_met_spacing_keeps_the_grid_itself():
     geometry = Geometry((4, 4, 4), np.diag([1.00001, -1.0, 1.0, 1.0]))
     assert spaced_geometry(geometry, 1.0) is geometry

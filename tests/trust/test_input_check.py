@@ -138,6 +138,15 @@ def test_thick_slices_are_said(description):
     assert found.value == pytest.approx(9)
 
 
+def test_a_voxel_size_in_the_wrong_unit_is_refused_and_not_resampled(description, monkeypatch):
+    mr = head(108)
+    huge = Volume(mr.voxels, Geometry(SHAPE, np.diag([50.0, 50.0, 50.0, 1.0])), Quantity.MR)
+    monkeypatch.setattr(Pipeline, "apply", lambda *_, **__: pytest.fail("prepared"))
+    verdict, prepared = check_and_prepare(huge, description)
+    assert verdict.verdict is Verdict.REFUSE
+    assert prepared is None
+
+
 def test_without_a_reference_the_verdict_says_so(description):
     bare = description.model_copy(update={"input_reference": None})
     found = check_input(slice_of(head(107), 2), bare)

@@ -68,7 +68,7 @@ def _verdict_on(
 
     if not source.exists():
         raise InputError(f"{source} does not exist", expected="an MR file, or a folder of slices")
-    given = None if mask is None else read_volume(mask, quantity=Quantity.MASK)
+    given = None if mask is None else read_volume(mask, quantity=Quantity.MASK, spacing_mm=spacing_mm)
     try:
         mr = read_volume(source, series=series, spacing_mm=spacing_mm)
     except Mr2ctError as error:

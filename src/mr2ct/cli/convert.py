@@ -63,10 +63,13 @@ def convert(  # noqa: PLR0913, PLR0917 - the command's options
     """Turn MR files or DICOM folders into synthetic CTs in Hounsfield units.
 
     The sCT has the grid of the MR, and a JSON record beside it. An input that is not what the model was trained on is
-    refused (see `mr2ct check`). A folder tree is mirrored under OUT; finished sCTs are skipped; a case that fails is
-    reported and the others go on (exit code 1 at the end).
+    refused (see `mr2ct check`). A folder tree is mirrored under OUT; finished sCTs are skipped, unless they are of
+    another input or were asked for otherwise, which is an error; a case that fails is reported and the others go on
+    (exit code 1 at the end).
     """
+    from mr2ct.inference.planes import require_plane
     from mr2ct.inference.worklist import worklist
+    from mr2ct.io.atomic import require_writable
 
     pictures = output_format == "png"
     sizes = millimetres(spacing_mm)
@@ -75,6 +78,8 @@ def convert(  # noqa: PLR0913, PLR0917 - the command's options
     items = worklist(inputs, out, output_format=output_format, pictures=spacing_mm is not None)
     if mask is not None and len(items) > 1:
         raise InputError("one mask for several inputs", got=f"{len(items)} inputs", expected="one input with --mask")
+    require_plane(planes)
+    require_writable(out)
     _convert_unless_done(items, chosen, options, overwrite=overwrite)
 
 
@@ -101,8 +106,13 @@ def _chosen_model(model: str | None, *, best: bool, flips: bool | None, uncertai
 
 def _convert_unless_done(items: Sequence[WorkItem], model: str, options: _Options, *, overwrite: bool) -> None:
     from mr2ct.bundles import find_model
+    from mr2ct.inference.earlier import require_as_asked
 
     todo = [item for item in items if overwrite or not item.is_done]
+    asked = options.asked_of(model)
+    for item in items:
+        if item not in todo:
+            require_as_asked(item, asked, preview=options.preview, uncertainty=options.uncertainty)
     n_done = len(items) - len(todo)
     if n_done:
         typer.echo(f"{n_done} of {len(items)} done already, skipped; --overwrite converts again")
@@ -110,7 +120,7 @@ def _convert_unless_done(items: Sequence[WorkItem], model: str, options: _Option
         found = find_model(model)
         if options.uncertainty:
             _require_calibrated(found)
-        failures = _convert_all(todo, _Converter(found, options))
+        failures = _convert_all(todo, _Converter(found, options, asked))
         _summarise(len(todo), failures, n_done=n_done)
 
 
@@ -127,6 +137,17 @@ class _Options:
     uncertainty: bool
     flips: bool | None
 
+    def asked_of(self, model: str) -> dict[str, Any]:
+        """What shapes an sCT, as its record keeps it."""
+        return {
+            "model": model,
+            "planes": self.planes,
+            "flips": self.flips,
+            "series": self.series,
+            "spacing_mm": None if self.spacing_mm is None else list(self.spacing_mm),
+            "mask": None if self.mask is None else str(self.mask),
+        }
+
 
 @dataclass(frozen=True)
 class _Converted:
@@ -141,6 +162,7 @@ class _Converter:
 
     model: Bundle | EnsembleBundle
     options: _Options
+    asked_for: dict[str, Any]
 
     @cached_property
     def lead(self) -> Bundle:
@@ -182,7 +204,9 @@ class _Converter:
         chosen = self.options
         progress("reading", 0.0)
         mr = read_volume(item.source, series=chosen.series, spacing_mm=chosen.spacing_mm, force=chosen.force)
-        mask = None if chosen.mask is None else read_volume(chosen.mask, quantity=Quantity.MASK)
+        mask = None
+        if chosen.mask is not None:
+            mask = read_volume(chosen.mask, quantity=Quantity.MASK, spacing_mm=chosen.spacing_mm)
         progress("checking", 0.0)
         verdict, prepared = check_and_prepare(mr, self.lead.description, mask=mask)
         if not chosen.force:
@@ -222,7 +246,7 @@ class _Converter:
             write_preview(item.preview, {"MR": mr, "sCT": done.translation.sct})
         if done.uncertain is not None:
             _write_map(item, done.uncertain.half_width_hu, pictures=self.options.pictures)
-        _write_record(item, done, forced=self.options.force)
+        _write_record(item, done, asked=self.asked_for, forced=self.options.force)
         # last, because the sCT is what marks a case as done
         write = write_pictures if self.options.pictures else write_volume
         write(done.translation.sct, item.output)
@@ -271,16 +295,18 @@ def _write_map(item: WorkItem, half_width_hu: Volume, *, pictures: bool) -> None
     (write_pictures if pictures else write_volume)(half_width_hu, item.uncertainty)
 
 
-def _write_record(item: WorkItem, done: _Converted, *, forced: bool) -> None:
+def _write_record(item: WorkItem, done: _Converted, *, asked: dict[str, Any], forced: bool) -> None:
     """What was converted, by what, and what the check had said: JSON beside the sCT."""
     import json
 
+    from mr2ct.inference.earlier import ASKED
     from mr2ct.io.atomic import atomic_file
     from mr2ct.trust.verdict import Verdict
 
     record = {
         "input": str(item.source),
         "output": item.output.name,
+        ASKED: asked,
         "input_check": {**done.verdict.to_json(), "forced": forced and done.verdict.verdict is Verdict.REFUSE},
         "warnings": list(done.translation.warnings),
         "seconds": {stage: round(seconds, 2) for stage, seconds in done.translation.seconds.items()},

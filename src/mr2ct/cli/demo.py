@@ -25,7 +25,7 @@ def demo(
     model: Annotated[str, typer.Option(help="A shipped model (see `mr2ct models`) or a bundle folder.")] = (
         "brain-multiscale-attention"
     ),
-    seed: Annotated[int, typer.Option(help="Which head: each seed is another anatomy.")] = 1,
+    seed: Annotated[int, typer.Option(min=0, help="Which head: each seed is another anatomy.")] = 1,
     contrast: Annotated[str, typer.Option(help="MR contrast of the phantom, such as t1_mprage or t2.")] = "t1_mprage",
     spacing_mm: Annotated[float, typer.Option(help="Voxel size of the phantom.")] = 1.0,
     device: Annotated[str, typer.Option(help="auto, cpu or cuda.")] = "auto",
@@ -36,7 +36,6 @@ def demo(
     """
     from mr2ct.bundles import find_bundle
     from mr2ct.inference import Translator
-    from mr2ct.io import read_volume
 
     bundle = find_bundle(model)
     start = time.perf_counter()
@@ -45,13 +44,27 @@ def demo(
         mr, ct = phantom_pair(seed, contrast, spacing_mm=spacing_mm)
     else:
         typer.echo(f"reading {mri} ...")
-        mr, ct = read_volume(mri), None
+        mr, ct = _read(mri), None
     seconds = {"phantom" if mri is None else "reading": time.perf_counter() - start}
     typer.echo(f"converting with {bundle.description.name} ...")
     translation = Translator.from_bundle(bundle, device=device).translate(mr)
     _write(out, mr, translation.sct, ct)
     _print(translation, ct, seconds | dict(translation.seconds))
     typer.echo(f"written to {out}/: " + ", ".join(sorted(file.name for file in _files(out, ct is not None))))
+
+
+def _read(mri: Path) -> Volume:
+    """The user's MR; what needs to be told more than its path is for `mr2ct convert`, and the error says so."""
+    from mr2ct.errors import Mr2ctError
+    from mr2ct.io import read_volume
+
+    try:
+        return read_volume(mri)
+    except Mr2ctError as error:
+        if error.remedy is None or "--" not in error.remedy:
+            raise
+        remedy = f"use `mr2ct convert {mri} -o OUT`: {error.remedy}"
+        raise type(error)(error.what, got=error.got, expected=error.expected, remedy=remedy) from error
 
 
 def phantom_pair(seed: int, contrast: str, *, spacing_mm: float) -> tuple[Volume, Volume]:

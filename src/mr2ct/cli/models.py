@@ -15,6 +15,9 @@ if TYPE_CHECKING:
 
     from rich.table import Table
 
+_WIDEST = 240
+"""In characters, of the table of models."""
+
 
 def models(
     name: Annotated[str | None, typer.Argument(help="Show this model's card instead.", show_default=False)] = None,
@@ -39,7 +42,9 @@ def models(
     ensembles = [row for name in shipped_ensembles() for row in _ensemble_row(name, problems)]
     for row in ensembles:
         table.add_row(*row.cells)
-    Console(soft_wrap=False).print(table)
+    # wider than the terminal rather than with names cut short
+    needed = Console(width=_WIDEST).measure(table).maximum
+    Console(width=max(Console().width, needed)).print(table)
     for row in ensembles:
         typer.echo(row.words)
     for problem in problems:
@@ -56,9 +61,8 @@ def _table(names: tuple[str, ...], *, verify: bool) -> tuple[Table, list[str]]:
     from mr2ct.bundles import find_bundle, load_network
 
     headings = ("name", "method", "planes", "MB", "MAE HU", "licence", "verified")
-    table = Table(
-        *(Column(words, no_wrap=True) for words in headings), box=SIMPLE_HEAD, pad_edge=False, collapse_padding=True
-    )
+    # one space between columns: the names that ship fit into 80 characters
+    table = Table(*(Column(words, no_wrap=True) for words in headings), box=SIMPLE_HEAD, show_edge=False, padding=0)
     problems: list[str] = []
     for name in names:
         try:

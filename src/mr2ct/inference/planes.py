@@ -26,6 +26,17 @@ THINNEST_SLICE = 32
 OnProgress = Callable[[float], None]
 
 
+def require_plane(wanted: str) -> None:
+    """Raise InputError unless `wanted` is "all" or the name of a plane.
+
+    Example
+    -------
+    >>> require_plane("coronal")
+    """
+    if wanted != ALL_PLANES and wanted not in PLANE_AXIS:
+        raise InputError("unknown plane", got=repr(wanted), expected=f"one of {ALL_PLANES}, {', '.join(PLANE_AXIS)}")
+
+
 def choose_planes(shape: tuple[int, int, int], *, wanted: str, trained: Sequence[str]) -> tuple[str, ...]:
     """The planes to convert a canonical volume of `shape` in.
 
@@ -45,8 +56,7 @@ def choose_planes(shape: tuple[int, int, int], *, wanted: str, trained: Sequence
     >>> choose_planes((200, 240, 1), wanted="all", trained=["axial", "coronal"])
     ('axial',)
     """
-    if wanted != ALL_PLANES and wanted not in PLANE_AXIS:
-        raise InputError("unknown plane", got=repr(wanted), expected=f"one of {ALL_PLANES}, {', '.join(PLANE_AXIS)}")
+    require_plane(wanted)
     thin = [plane for plane, axis in PLANE_AXIS.items() if shape[axis] == 1]
     cut = tuple(plane for plane in trained if wanted in (ALL_PLANES, plane) and (not thin or plane in thin))
     if not cut:

@@ -127,8 +127,7 @@ def _is_series(folder: Path) -> bool:
     """Whether a folder holds DICOM slices, or slices that mr2ct wrote."""
     if (folder / FOLDER_SIDECAR).is_file():
         return True
-    # a DICOMDIR is an index without slices, above the folders that hold them
-    return any(file.name.upper() != "DICOMDIR" and is_dicom_path(file) for file in folder.iterdir())
+    return any(is_dicom_path(file) for file in folder.iterdir())
 
 
 def _holds_pictures(folder: Path) -> bool:

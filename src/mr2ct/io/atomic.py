@@ -7,6 +7,7 @@ system.
 from __future__ import annotations
 
 import errno
+import os
 import shutil
 import uuid
 from collections.abc import Iterator
@@ -35,6 +36,22 @@ def make_folder(folder: Path) -> None:
         folder.mkdir(parents=True, exist_ok=True)
     except OSError as cause:
         raise _write_error(folder, cause) from cause
+
+
+def require_writable(folder: Path) -> None:
+    """Raise InputError where nothing can be written to `folder`, which need not exist yet; nothing is made.
+
+    To be asked before long work: an error of writing would come after it.
+
+    Example
+    -------
+    >>> require_writable(Path("not-there") / "yet")
+    """
+    there = next(path for path in (folder.absolute(), *folder.absolute().parents) if path.exists())
+    if not there.is_dir():
+        raise InputError(f"cannot write to {folder}", got=f"{there} is a file", remedy="choose another output folder")
+    if not os.access(there, os.W_OK | os.X_OK):
+        raise InputError(f"cannot write to {folder}", got="no permission", remedy="choose another output folder")
 
 
 @contextmanager

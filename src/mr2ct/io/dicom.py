@@ -114,7 +114,7 @@ def _find_series(path: Path) -> list[_Series]:
     groups: dict[str, list[tuple[Path, Any]]] = {}
     for file in _dicom_files(path):
         header = _read_header(file)
-        # reports, DICOMDIR and structure sets have no pixels
+        # reports and structure sets have no pixels
         if "Rows" in header:
             groups.setdefault(str(header.get("SeriesInstanceUID", "")), []).append((file, header))
     if not groups:
@@ -135,8 +135,11 @@ def _dicom_files(path: Path) -> list[Path]:
 
 
 def is_dicom_path(path: Path) -> bool:
-    """Whether this is a DICOM file, by its name (`.dcm`, `.ima`) or its first bytes; hidden files are none."""
-    if path.name.startswith(".") or not path.is_file():
+    """Whether this is a DICOM file, by its name (`.dcm`, `.ima`) or its first bytes.
+
+    Hidden files are none, nor is a DICOMDIR: an index without images, above the folders that hold them.
+    """
+    if path.name.startswith(".") or path.name.upper() == "DICOMDIR" or not path.is_file():
         return False
     return path.suffix.lower() in DICOM_SUFFIXES or is_dicom_file(path)
 

@@ -181,6 +181,16 @@ def _spacing(path: Path, spacing_mm: float | Sequence[float] | None) -> tuple[fl
     return (spacing[0], spacing[1], spacing[2])
 
 
+def holds_pictures(path: Path) -> bool:
+    """Whether this is a picture file, or a folder with pictures in it."""
+    return any(is_picture(file) for file in path.iterdir()) if path.is_dir() else is_picture(path)
+
+
+def describes_itself(path: Path) -> bool:
+    """Whether mr2ct wrote this picture or folder of pictures, so that their grid and greys are known."""
+    return _sidecar_path(path).is_file()
+
+
 def _sidecar_path(path: Path) -> Path:
     return path / FOLDER_SIDECAR if path.is_dir() else path.with_name(f"{path.name}.json")
 

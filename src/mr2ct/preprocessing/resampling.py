@@ -6,6 +6,7 @@ alias.
 
 from __future__ import annotations
 
+import math
 from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any, ClassVar, Literal
@@ -189,6 +190,21 @@ def _affine_transform(matrix: Float64) -> Any:
     return transform
 
 
+MOST_VOXELS = 2**30
+"""Of a grid that a volume is brought to: 4 GiB in float32, a metre in each direction at 1 mm."""
+
+
+def _require_holdable(before: Geometry, after: Geometry) -> None:
+    if math.prod(after.shape) > MOST_VOXELS:
+        sizes = " x ".join(f"{size:g}" for size in before.spacing_mm)
+        raise InputError(
+            "the grid is too large to be resampled",
+            got=f"{' x '.join(map(str, after.shape))} voxels, from voxels of {sizes} mm",
+            expected=f"at most {MOST_VOXELS:,} voxels",
+            remedy="correct the voxel size if it is wrong (in mm), or crop the volume",
+        )
+
+
 @dataclass(frozen=True)
 class ToSpacing:
     """Pipeline step: voxels of a stated size; undone by resampling onto the grid before.
@@ -200,7 +216,7 @@ class ToSpacing:
 
     Raises
     ------
-    InputError : not one size or three, or one of 0 or less.
+    InputError : not one size or three, or one of 0 or less; from `apply`, a grid of more than `MOST_VOXELS`.
 
     Example
     -------
@@ -223,6 +239,7 @@ class ToSpacing:
         """Every volume on voxels of `spacing_mm` (masks by nearest neighbour); records the grid before."""
         before = images.leading.geometry
         after = spaced_geometry(before, self.spacing_mm)
+        _require_holdable(before, after)
         moved = images.each(lambda volume: resample_to(volume, after, interpolation=self.interpolation, outside="edge"))
         return moved, {"before": geometry_to_json(before), "after": geometry_to_json(after)}
 

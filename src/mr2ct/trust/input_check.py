@@ -92,6 +92,9 @@ def check_and_prepare(
     if findings:
         return InputVerdict.of(findings), None
     findings += grid_findings(volume)
+    if any(finding.severity is Verdict.REFUSE for finding in findings):
+        # not prepared: millimetres taken for centimetres ask for a thousand times the voxels
+        return InputVerdict.of(findings), None
     if description.input_reference is None:
         return InputVerdict.of(findings, notes=(NO_REFERENCE,)), None
     try:
