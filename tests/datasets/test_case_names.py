@@ -59,6 +59,8 @@ def test_a_listing_is_read_with_its_byte_order_mark_and_blanks(tmp_path: Path):
     )
     assert read_listing(tmp_path) == {"a": Origin("p", "X", "phantom"), "b": Origin("b")}
     assert read_listing(tmp_path / "nowhere") == {}
+    (tmp_path / "cases.csv").write_text("case,patient,source\na,p,Real\nb,q,PHANTOM\n")
+    assert read_listing(tmp_path) == {"a": Origin("p"), "b": Origin("q", "", "phantom")}
 
 
 @pytest.mark.parametrize(
@@ -69,6 +71,7 @@ def test_a_listing_is_read_with_its_byte_order_mark_and_blanks(tmp_path: Path):
         ("case,patient,centre\n", "lists no case"),
         ("case,patient,centre\n,p,c\n", "row without a case; got line 2"),
         ("case,patient,centre\na,p,c\nb,p,c\na,p,c\n", "duplicate case a; got lines 2 and 4"),
+        ("case,patient,source\na,p,Ulm\n", "unknown source of case a.*got 'Ulm'; expected real or phantom"),
     ],
 )
 def test_unusable_tables_are_refused(tmp_path: Path, content: str, message: str):

@@ -52,6 +52,16 @@ def test_a_synthrad_mask_is_optional_and_the_listing_names_the_source(tmp_path: 
     assert (case.mask, case.patient, case.centre, case.source) == (None, "head 1", "P", "phantom")
 
 
+def test_a_csv_s_own_column_of_sources_takes_no_case_out_of_the_split(tmp_path: Path):
+    touch(tmp_path, "a/mr.mha", "a/ct.mha")
+    table = tmp_path / "pairs.csv"
+    table.write_text("case,mr,ct,source\na,a/mr.mha,a/ct.mha,Real\n")
+    assert [case.source for case in read_csv(table)] == ["real"]
+    table.write_text("case,mr,ct,source\na,a/mr.mha,a/ct.mha,scanner 2\n")
+    with pytest.raises(DataSetError, match="unknown source of case a.*'scanner 2'"):
+        read_csv(table)
+
+
 def test_all_missing_partners_are_named(tmp_path: Path):
     touch(tmp_path, "a/mr.mha", "b/ct.mha", "b/mask.mha", "c/mr.mha", "c/ct.mha")
     with pytest.raises(DataSetError, match="2 missing partner.*a has only mr; b has only ct, mask"):

@@ -58,8 +58,10 @@ def test_a_listing_says_whose_picture_it_is(tmp_path: Path):
 
 def test_a_patient_in_train_and_test_is_refused(tmp_path: Path):
     touch(tmp_path, "trainA/p1_1.png", "trainB/p2_1.png", "testA/p1_2.png", "testB/p3_1.png")
-    with pytest.raises(DataSetError, match=r"p1 \(train and test\)"):
+    with pytest.raises(DataSetError, match=r"p1 \(train and test\).*say in .*cases\.csv \(case,patient\)"):
         find_pictures(tmp_path)
+    (tmp_path / "cases.csv").write_text("case,patient\np1_1,a\np1_2,b\n")
+    assert find_pictures(tmp_path).sides["test"] == ("b", "p3")
 
 
 def test_a_missing_partner_is_named(tmp_path: Path):

@@ -14,7 +14,7 @@ from PIL import Image
 
 from mr2ct.datasets import prepare as prepare_module
 from mr2ct.datasets.case_images import Reading
-from mr2ct.datasets.cases import PairedCase, find_synthrad, find_unpaired
+from mr2ct.datasets.cases import PairedCase, find_folders, find_synthrad, find_unpaired
 from mr2ct.datasets.pictures import find_pictures
 from mr2ct.datasets.prepare import Outcome, prepare
 from mr2ct.datasets.processes import in_processes
@@ -188,6 +188,12 @@ def test_pictures_that_say_too_little_fail_with_the_option_that_helps(tmp_path: 
     assert all("give --picture-spacing-mm" in reason for reason in failed.values())
     failed = prepare(cases, default_pipeline(), tmp_path / "b", reading=Reading(picture_spacing_mm=1.0)).failed
     assert "give --hu-window LOW HIGH" in failed["train-trainB-ct"]
+    # a patient's folder of slices says as little
+    for folder in ("MR", "CT"):
+        (tmp_path / folder / "anna").mkdir(parents=True)
+        Image.fromarray(pixels).save(tmp_path / folder / "anna" / "0.png")
+    failed = prepare(find_folders(tmp_path / "MR", tmp_path / "CT"), default_pipeline(), tmp_path / "c").failed
+    assert "give --picture-spacing-mm" in failed["anna"]
 
 
 def test_pictures_side_by_side_become_a_pair(tmp_path: Path):
