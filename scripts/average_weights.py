@@ -4,10 +4,9 @@
 
 Runs that ended in the same valley of the loss give a mean that is as good as they are or better (Wortsman 2022,
 arXiv:2203.05482); others do not, so score it on the validation patients before you believe it. A run that is named
-three times counts three times. Written to --out: the
-bundle, as `scripts/ship_bundle.py` takes it, and the command in `commands.jsonl`. What the description says is what it
-says of the last run, without figures and calibration: of the mean nothing has been measured. Buffers, the statistics of
-batch norm, are averaged too.
+three times counts three times. Written to --out: the bundle, as `scripts/ship_bundle.py` takes it, and the command in
+`commands.jsonl`. What the description says is what it says of the last run, without figures and calibration: of the
+mean nothing has been measured. Buffers, the statistics of batch norm, are averaged too.
 """
 
 from __future__ import annotations
