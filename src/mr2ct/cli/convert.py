@@ -108,10 +108,11 @@ def _convert_unless_done(items: Sequence[WorkItem], model: str, options: _Option
     from mr2ct.bundles import find_model
     from mr2ct.inference.earlier import require_as_asked
 
-    todo = [item for item in items if overwrite or not item.is_done]
-    asked = options.asked_of(model)
+    todo, asked = [], options.asked_of(model)
     for item in items:
-        if item not in todo:
+        if overwrite or not item.is_done:
+            todo.append(item)
+        else:
             require_as_asked(item, asked, preview=options.preview, uncertainty=options.uncertainty)
     n_done = len(items) - len(todo)
     if n_done:

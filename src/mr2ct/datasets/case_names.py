@@ -21,7 +21,7 @@ _MODALITY_FIRST = re.compile(r"^(?:mri?|ct|mask)[-_. ]", re.IGNORECASE)
 _SLICE_NUMBER = re.compile(r"[-_. ](?:slice|axial|coronal|sagittal|[xyzijk])?[-_. ]?\d+$", re.IGNORECASE)
 
 
-SOURCES = ("real", "phantom")
+REAL, PHANTOM = SOURCES = ("real", "phantom")
 """A phantom is never split: it always trains."""
 
 
@@ -31,7 +31,7 @@ class Origin:
 
     patient: str
     centre: str = ""
-    source: str = "real"
+    source: str = REAL
 
 
 def origin_of(case: str, listed: Mapping[str, Origin]) -> Origin:
@@ -95,7 +95,7 @@ def source_in(row: Mapping[str, str], path: Path) -> str:
     >>> source_in({"case": "a", "source": "Real"}, Path("cases.csv"))
     'real'
     """
-    source = (row.get("source") or SOURCES[0]).lower()
+    source = (row.get("source") or REAL).lower()
     if source not in SOURCES:
         raise DataSetError(
             f"unknown source of case {row['case']} in {path}",

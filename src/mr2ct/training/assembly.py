@@ -16,6 +16,7 @@ from lightning_fabric import Fabric
 from torch import Tensor, nn
 
 from mr2ct.datasets.augmentation import Augmentation, SpatialAugmentation
+from mr2ct.datasets.case_names import PHANTOM
 from mr2ct.datasets.case_weights import read_case_weights
 from mr2ct.datasets.resident import ResidentCutter
 from mr2ct.datasets.sampling import Batch, BoxPlan, CasePool, PairedBatches, UnpairedBatches, with_weight
@@ -38,8 +39,6 @@ from mr2ct.training.recipe import CycleGanSettings, DataSettings, Pix2PixSetting
 from mr2ct.training.stop_signal import ignore_in_worker
 from mr2ct.training.supervised import Supervised
 from mr2ct.training.unpaired_assembly import TISSUE_HU, augments_mr_of_batches, build_unpaired, mr_augmentation
-
-PHANTOM = "phantom"
 
 
 @dataclass(frozen=True)
