@@ -239,6 +239,7 @@ def test_a_calibrated_model_is_held_to_its_word(site, tmp_path, monkeypatch):
             half_width_hu=ct.with_voxels(half_width),
             predicted_mae_hu=6.0,
             interval=0.9,
+            views_left_out=(),
             translation=SimpleNamespace(sct=sct, warnings=("a word",), record={"engine": "fake"}),
         )
 

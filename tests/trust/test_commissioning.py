@@ -190,6 +190,8 @@ def test_what_was_not_asked_for(site):
     _, lines, _ = site({f"p{k}": {k: v for k, v in GOOD.items() if "path" not in k} for k in range(6)})
     assert lines["path_length_mae_mm"].remark == "not asked for"
     assert lines["coverage_off_percent"].remark.startswith("no interval could be predicted")
+    no_air = {f"p{k}": GOOD | {key: 0.0 for key in PROMISED if "air" not in key} for k in range(6)}
+    assert site(no_air)[1]["coverage_off_air_percent"].remark == "no case has such voxels"
     _, lines, _ = site(dict.fromkeys(("p1", "p2"), GOOD), uncertainty=False)
     assert lines["coverage_off_percent"].remark == "not asked for"
     _, lines, _ = site(many(), beams=("photon",))

@@ -1,4 +1,4 @@
-"""Coverage of an interval, against a plain loop over voxels."""
+"""Coverage of an interval, against a plain loop over voxels; and that what is judged is the sCT of routine."""
 
 from __future__ import annotations
 
@@ -8,7 +8,17 @@ from hypothesis import given
 from hypothesis import strategies as st
 from hypothesis.extra.numpy import arrays
 
+from mr2ct.bundles import Bundle
+from mr2ct.datasets.cases import PairedCase
+from mr2ct.geometry import Geometry
+from mr2ct.io import read_volume, write_volume
+from mr2ct.trust.calibration import Calibration
+from mr2ct.trust.commissioning_case import CaseOptions, ModelUnderTest, commission_case
 from mr2ct.trust.commissioning_uncertainty import coverage_figures
+from mr2ct.trust.uncertainty import NOT_TILTED
+from mr2ct.volume import Quantity, Volume
+
+from .calibrations import variant
 
 hu = arrays(np.int16, (4, 3, 2), elements=st.integers(-1024, 3000))
 
@@ -38,3 +48,25 @@ def test_an_endless_interval_holds_everything():
         np.zeros(shape), np.full(shape, np.inf), np.full(shape, 900), np.ones(shape, bool), promised=1
     )
     assert set(found.values()) == {100.0, 0.0}
+
+
+@pytest.mark.parametrize("planes", [("axial",), ("axial", "coronal", "sagittal")])
+def test_a_whole_head_is_judged_as_routine_converts_it(planes, tiny_bundle, tmp_path):
+    bundle = tiny_bundle(tmp_path / "tiny", planes=planes)
+    record = Calibration((variant(bundle.description),)).to_record()
+    model = ModelUnderTest(
+        Bundle(bundle.description.model_copy(update={"calibration": record}), bundle.folder), device="cpu"
+    )
+    grids = np.meshgrid(*(np.linspace(-1, 1, n) for n in (30, 28, 100)), indexing="ij")
+    radius = np.sqrt(sum(grid**2 for grid in grids))
+    grid = Geometry(radius.shape, np.eye(4))
+    mr = np.select([radius < 0.6, radius < 0.75], [300 + 80 * grids[0], 30.0], 3.0)
+    ct = np.select([radius < 0.6, radius < 0.75], [40, 900], -1000)
+    write_volume(Volume(mr.astype(np.float32), grid, Quantity.MR), tmp_path / "mr.nii.gz")
+    write_volume(Volume(ct.astype(np.int16), grid, Quantity.HU), tmp_path / "ct.nii.gz")
+    case = PairedCase("a", "a", "", tmp_path / "mr.nii.gz", tmp_path / "ct.nii.gz")
+    tested = commission_case(case, model, options=CaseOptions(path_length=False), folder=tmp_path)
+    routine = model.translator.translate(read_volume(case.mr)).sct
+    np.testing.assert_array_equal(read_volume(tested.sct_file, quantity=Quantity.HU).voxels, routine.voxels)
+    assert (NOT_TILTED in tested.notes) == (len(planes) == 1)
+    assert {"coverage_off_percent", "predicted_mae_off_percent"} <= tested.figures.keys()

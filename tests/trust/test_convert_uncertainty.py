@@ -12,29 +12,18 @@ from mr2ct.bundles import load_bundle, zoo
 from mr2ct.cli.main import app
 from mr2ct.geometry import Geometry
 from mr2ct.io import read_volume, write_volume
-from mr2ct.trust.calibration import MEAN, Calibration, Variant
-from mr2ct.trust.hu_distribution import N_BINS
-from mr2ct.trust.levels import Levels
-from mr2ct.trust.small_network import SmallNetwork
-from mr2ct.trust.uncertainty_features import FEATURES
+from mr2ct.trust.calibration import MEAN, Calibration
+from mr2ct.trust.uncertainty import NOT_TILTED
 from mr2ct.volume import Quantity, Volume
 
-
-def variant(*bundles):
-    """A calibration of these models with made-up numbers."""
-    rng = np.random.default_rng(0)
-    weights = rng.normal(0, 0.3, (len(FEATURES), N_BINS)).astype(np.float32)
-    zeros, ones = np.zeros(len(FEATURES), np.float32), np.ones(len(FEATURES), np.float32)
-    network = SmallNetwork(zeros, ones, (weights,), (np.zeros(N_BINS, np.float32),))
-    members = tuple((bundle.description.name, bundle.description.weights_sha256) for bundle in bundles)
-    return Variant(members, network, Levels((1.0, 1.0, 1.0), (0.9, 0.9, 0.9)), 25.0)
+from .calibrations import variant
 
 
 @pytest.fixture(scope="module")
 def model(tiny_bundle, tmp_path_factory):
     """The folder of a bundle with a tiny untrained network and a calibration."""
     folder = tmp_path_factory.mktemp("models") / "tiny"
-    record = Calibration((variant(tiny_bundle(folder)),)).to_record()
+    record = Calibration((variant(tiny_bundle(folder).description),)).to_record()
     described = json.loads((folder / "bundle.json").read_text(encoding="utf-8")) | {"calibration": record}
     (folder / "bundle.json").write_text(json.dumps(described), encoding="utf-8")
     return folder
@@ -70,6 +59,21 @@ def test_the_map_lies_beside_an_unchanged_sct(model, mr_path, tmp_path):
     assert not (tmp_path / "without" / "head_uncertainty.nii.gz").exists()
 
 
+def test_a_whole_head_in_one_plane_has_another_sct_and_a_warning(model, tmp_path):
+    grids = np.meshgrid(*(np.linspace(-1, 1, n) for n in (30, 28, 100)), indexing="ij")
+    voxels = np.where(sum(grid**2 for grid in grids) < 0.6, 300 + 90 * grids[0], 5)
+    voxels += np.random.default_rng(0).uniform(0, 9, voxels.shape)
+    write_volume(Volume(voxels.astype(np.float32), Geometry(voxels.shape, np.eye(4)), Quantity.MR), tmp_path / "a.mha")
+    said = {}
+    for planes in ("axial", "all"):
+        arguments = [tmp_path / "a.mha", "-o", tmp_path / planes, "--model", model, "--planes", planes, "--uncertainty"]
+        run(*arguments)
+        said[planes] = json.loads((tmp_path / planes / "a_sct.json").read_text(encoding="utf-8"))
+    assert said["axial"]["views"] == ["plain", "mirrored"]
+    assert NOT_TILTED in said["axial"]["warnings"]
+    assert NOT_TILTED not in said["all"]["warnings"]
+
+
 def test_a_calibration_of_other_weights_is_refused(model, mr_path, tmp_path):
     bundle = load_bundle(model)
     described = bundle.description.model_dump(mode="json")
@@ -93,7 +97,7 @@ def own_best(tiny_bundle, tmp_path, monkeypatch):
     (folder / "best").mkdir()
     described = {"format_version": 1, "name": "best", "members": ["one", "two"]}
     (folder / "best" / "ensemble.json").write_text(json.dumps(described), encoding="utf-8")
-    record = Calibration((variant(*bundles),), sct=MEAN).to_record()
+    record = Calibration((variant(*(bundle.description for bundle in bundles)),), sct=MEAN).to_record()
     (folder / "best" / "calibration.json").write_text(json.dumps(record), encoding="utf-8")
     monkeypatch.setattr(zoo, "SHIPPED_FOLDER", folder)
     return folder / "best"

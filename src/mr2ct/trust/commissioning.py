@@ -232,8 +232,9 @@ def _why_no_interval(calibration: object, options: CaseOptions) -> str:
 
 def _why_none(values: Mapping[str, float | None], *, intervals: str, copies: str) -> dict[str, str]:
     """For each key without a value the reason; those of the intervals and of the broken copies are given."""
+    covered = any(values[key] is not None for key, entry in ENTRIES.items() if entry.section == UNCERTAINTY)
     by_section = {
-        UNCERTAINTY: intervals,
+        UNCERTAINTY: "no case has such voxels" if covered else intervals,
         PATHS: "not asked for",
         DOSE: "no case could be planned on; the notes of the cases say why",
     }

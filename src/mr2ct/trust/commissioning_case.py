@@ -18,6 +18,7 @@ from mr2ct.datasets.case_images import Reading, read_paired
 from mr2ct.datasets.cases import PairedCase
 from mr2ct.errors import BundleError, InputError
 from mr2ct.evaluation.case_score import CaseScore, score_case
+from mr2ct.evaluation.image_metrics import masked_mae_hu
 from mr2ct.evaluation.path_length import path_length_report
 from mr2ct.evaluation.protocols import Protocol
 from mr2ct.evaluation.scoring import sha256
@@ -129,8 +130,11 @@ def commission_case(case: PairedCase, model: ModelUnderTest, *, options: CaseOpt
     mr, ct, given, _ = read_paired(case, options.reading)
     verdict, prepared = check_and_prepare(mr, model.bundle.description)
     uncertain, notes = _uncertain(mr, model, options)
-    # its sCT is the model's own, voxel for voxel
-    translation = uncertain.translation if uncertain else model.translator.translate(mr, force=True, prepared=prepared)
+    if uncertain is None or uncertain.views_left_out:
+        translation = model.translator.translate(mr, force=True, prepared=prepared)
+    else:
+        # its sCT is the model's own, voxel for voxel
+        translation = uncertain.translation
     sct_file = write_volume(translation.sct, folder / f"{case.case}_sct.nii.gz")
     sct = read_volume(sct_file, quantity=Quantity.HU)
     grid_differs = difference(sct.geometry, mr.geometry, tolerance_mm=_GRID_TOLERANCE_MM)
@@ -142,7 +146,7 @@ def commission_case(case: PairedCase, model: ModelUnderTest, *, options: CaseOpt
         notes.append("no mask given: compared inside the CT's own body outline")
     figures |= _beam_figures(sct, ct, mask, options=options, notes=notes)
     if uncertain:
-        figures |= _uncertainty_figures(uncertain, ct, mask, figures["mae_hu"])
+        figures |= _uncertainty_figures(uncertain, ct, mask)
     files = {"mr": case.mr, "ct": case.ct, "mask": case.mask}
     return CommissionedCase(
         case.case,
@@ -197,24 +201,26 @@ def _beam_figures(sct: Volume, ct: Volume, mask: Volume, *, options: CaseOptions
 
 
 def _uncertain(mr: Volume, model: ModelUnderTest, options: CaseOptions) -> tuple[Uncertain | None, list[str]]:
-    """The sCT with its interval, where the model states one; else None, and why in words where it should have."""
+    """The sCT with its interval, where the model states one, else None; and what is to be said of it in words."""
     calibration = model.bundle.description.calibration
     if calibration is None or not options.uncertainty:
         return None, []
-    from mr2ct.trust.uncertainty import predict_uncertainty
+    from mr2ct.trust.uncertainty import NOT_TILTED, predict_uncertainty
 
     try:
-        return predict_uncertainty(mr, model.ensemble, calibration, force=True), []
+        uncertain = predict_uncertainty(mr, model.ensemble, calibration, force=True)
     except BundleError as error:
         return None, [f"no interval: {error}"]
+    return uncertain, [NOT_TILTED] if uncertain.views_left_out else []
 
 
-def _uncertainty_figures(uncertain: Uncertain, ct: Volume, mask: Volume, true_mae_hu: float) -> dict[str, float]:
+def _uncertainty_figures(uncertain: Uncertain, ct: Volume, mask: Volume) -> dict[str, float]:
     half_width_hu, inside = uncertain.half_width_hu.voxels, np.asarray(mask.voxels != 0)
     figures = coverage_figures(
         uncertain.sct.voxels, half_width_hu, ct.voxels, inside, promised=float(uncertain.interval)
     )
     figures["predicted_mae_hu"] = float(uncertain.predicted_mae_hu)
+    true_mae_hu = masked_mae_hu(uncertain.sct.voxels, ct.voxels, mask.voxels)
     if true_mae_hu > 0:
         figures["predicted_mae_off_percent"] = 100 * abs(float(uncertain.predicted_mae_hu) / true_mae_hu - 1)
     return figures

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import time
 from collections.abc import Iterable, Iterator, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import partial
 from typing import Any
 
@@ -30,6 +30,11 @@ REACH_MM = 20.0
 """How far round the outline half-widths are worked out voxel by voxel: an outline found in an MR misses dark tissue,
 and where the sCT is air already, tissue may be."""
 
+NOT_TILTED = (
+    "intervals are calibrated without tilted views: with --uncertainty a whole head in one plane is not shown tilted, "
+    "so its sCT is another than without"
+)
+
 
 @dataclass(frozen=True)
 class Uncertain:
@@ -43,6 +48,7 @@ class Uncertain:
         `interval` lies within sct - half_width to sct + half_width, over many patients.
     predicted_mae_hu : the MAE inside the body that cases of this kind had.
     members : the models that were asked. translation : the sCT with its record and warnings.
+    views_left_out : the tilted views that `Translator.translate` asks for, too; with some, the warnings say so.
     """
 
     sct: Volume
@@ -51,6 +57,7 @@ class Uncertain:
     interval: float
     members: tuple[str, ...]
     translation: Translation
+    views_left_out: tuple[str, ...] = ()
 
 
 def predict_uncertainty(
@@ -111,7 +118,8 @@ def body_uncertainty(
     variant, members = calibration.choose(translators)
     first = members[0]
     planes_run = first.planes_for(body, planes)
-    views = [view for view in first.views_in(planes_run, body) if view in VIEWS]
+    asked = first.views_in(planes_run, body)
+    views, left_out = [view for view in asked if view in VIEWS], tuple(view for view in asked if view not in VIEWS)
     in_planes, half_width_hu, expected_hu = [], np.zeros(body.weight.shape, np.float32), 0.0
     for plane in planes_run or (None,):
         answers = member_answers(members, body, plane, progress=progress)
@@ -126,13 +134,17 @@ def body_uncertainty(
         expected_hu += mean_error_hu / max(len(planes_run), 1)
     sct = first.compose(in_planes, body)
     seconds = {"uncertainty": time.perf_counter() - started}
+    translation = first.translation(sct, body, planes_run, planes_wanted=planes, views=views, seconds=seconds)
+    if left_out:
+        translation = replace(translation, warnings=(*translation.warnings, NOT_TILTED))
     return Uncertain(
         sct,
         first.on_input_grid(half_width_hu, body, outside=variant.outside_half_width_hu),
         max(variant.mae_offset + variant.mae_slope * expected_hu, 0.0),
         calibration.interval,
         tuple(member.description.name for member in members),
-        first.translation(sct, body, planes_run, planes_wanted=planes, views=views, seconds=seconds),
+        translation,
+        left_out,
     )
 
 
