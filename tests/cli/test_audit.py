@@ -69,6 +69,13 @@ def test_the_sheet_can_be_left_out_and_layouts_chosen(data: Path, tmp_path: Path
     assert (tmp_path / "out" / "weights.csv").read_text() == "case,weight\na,1\n"
 
 
+def test_names_may_look_like_markup(data: Path, tmp_path: Path, capsys):
+    table = tmp_path / "pairs.csv"
+    table.write_text("case,mr,ct\np1[/x],data/good/mr.nii.gz,data/good/ct.nii.gz\n")
+    assert audit(table, "-o", tmp_path / "out", "--sheet", "0") == 0
+    assert "p1[/x]" in capsys.readouterr().err
+
+
 def test_unpaired_data_and_missing_splits_are_refused(data: Path, tmp_path: Path, capsys):
     assert audit("--layout", "unpaired", "--mr", data / "good", "--ct", data / "twin", "-o", tmp_path / "out") == 2
     assert audit(data, "-o", tmp_path / "out", "--split", tmp_path / "none.json") == 2

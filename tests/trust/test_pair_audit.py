@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import csv
 import json
+import os
+from itertools import combinations
 from pathlib import Path
 
 import numpy as np
@@ -11,15 +13,17 @@ import pytest
 
 from mr2ct.datasets.case_images import Reading
 from mr2ct.datasets.case_weights import read_case_weights
-from mr2ct.datasets.cases import UnpairedCase, find_synthrad
+from mr2ct.datasets.cases import PairedCase, UnpairedCase, find_synthrad
 from mr2ct.errors import DataSetError
 from mr2ct.geometry import Geometry
 from mr2ct.io import write_volume
+from mr2ct.trust import pair_audit
 from mr2ct.trust.audit_files import counted, write_audit
 from mr2ct.trust.audit_sheet import sheet_figure, write_sheet
 from mr2ct.trust.pair_audit import audit
-from mr2ct.trust.pair_findings import CODES
-from mr2ct.trust.pair_leaks import read_sides
+from mr2ct.trust.pair_findings import CODES, Severity
+from mr2ct.trust.pair_fingerprint import Likeness
+from mr2ct.trust.pair_leaks import duplicate_findings, read_sides
 from mr2ct.volume import Quantity, Volume
 
 from .pair_heads import arrays, moved, volumes
@@ -139,6 +143,60 @@ def test_without_a_split_copies_share_one_weight(data):
     assert codes(found, "1BA000") == codes(found, "1BA200") == {"duplicate"}
     assert weight(found, "1BA000") == weight(found, "1BA200") == 0.5
     assert codes(found, "1BA003") == set()
+
+
+def copies(n, *, patients=None):
+    names = [f"c{k:02d}" for k in range(n)]
+    return {name: PairedCase(name, patients or name, "", Path(name), Path(name)) for name in names}
+
+
+def shared(cases, pairs, sides=None):
+    """The weights of cases of which these pairs are alike."""
+    likenesses = [(one, other, Likeness(0, 1, 0.99, 0.98)) for one, other in pairs]
+    found = duplicate_findings(cases, likenesses, sides or {})
+    assert all(len([own for own in findings if own.code == "duplicate"]) <= 1 for findings in found.values())
+    return [np.prod([finding.weight for finding in found.get(name, [])]) for name in cases]
+
+
+@pytest.mark.parametrize("patients", [None, "p"])
+@pytest.mark.parametrize("n", [2, 3, 10])
+def test_any_number_of_copies_share_one_weight(n, patients):
+    cases = copies(n, patients=patients)
+    assert shared(cases, combinations(cases, 2)) == pytest.approx([1 / n] * n)
+    # copies of copies
+    assert shared(cases, zip(list(cases), list(cases)[1:], strict=False)) == pytest.approx([1 / n] * n)
+
+
+def test_two_groups_of_copies_and_a_leak_do_not_mix():
+    cases = copies(5)
+    assert shared(cases, [("c00", "c01"), ("c02", "c03")]) == [0.5, 0.5, 0.5, 0.5, 1]
+    sides = dict.fromkeys(cases, ("test",)) | {"c00": ("train",)}
+    assert shared(cases, combinations(list(cases)[:3], 2), sides) == [0, 0.5, 0.5, 1, 1]
+
+
+def test_copies_say_how_many_they_are_and_doubt_comes_before_a_note():
+    cases = copies(3) | {"d": PairedCase("d", "c00", "", Path("d"), Path("d"))}
+    pairs = [("c00", "d", 1.0), ("c00", "c01", 0.9), ("c01", "c02", 0.95)]
+    found = duplicate_findings(cases, [(one, other, Likeness(0, 1, like, like)) for one, other, like in pairs], {})
+    (of_first,), (of_last,) = found["c00"], found["d"]
+    assert (of_first.severity, of_last.severity) == (Severity.DOUBT, Severity.NOTE)
+    assert of_first.sentence.startswith("of the same head as c01")
+    assert of_first.sentence.endswith("; 4 copies in all")
+
+
+def _killed(case, *, reading):
+    if case.case == "1BA003":
+        os._exit(9)
+    return case.case, "was read"
+
+
+def test_a_process_that_dies_costs_its_case_alone(data, monkeypatch):
+    monkeypatch.setattr(pair_audit, "_named", _killed)
+    chosen = [case for case in find_synthrad(data) if case.case in ("1BA003", "1BA004", "1BA005")]
+    reasons = {one.case.case: one.findings[0].sentence for one in audit(chosen, jobs=2)}
+    assert reasons == {
+        "1BA003": "its process died, as it does when memory runs out", "1BA004": "was read", "1BA005": "was read"
+    }  # fmt: skip
 
 
 def test_the_files_say_what_was_found(audited, tmp_path):

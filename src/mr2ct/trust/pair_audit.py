@@ -3,12 +3,12 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from concurrent.futures import ProcessPoolExecutor
 from dataclasses import dataclass
 from functools import partial
 
 from mr2ct.datasets.case_images import Reading
 from mr2ct.datasets.cases import PairedCase, UnpairedCase
+from mr2ct.datasets.processes import in_processes
 from mr2ct.errors import DataSetError
 from mr2ct.trust.pair_cohort import Member, usual_for
 from mr2ct.trust.pair_findings import PairFinding, Severity, excluded
@@ -62,7 +62,8 @@ def audit(
     ----------
     reading : how files are read and whether CTs are registered or resampled first.
     sides : patient -> sides of the split, see `read_sides`; without them copies are found all the same.
-    jobs : processes. report : called with the name of each case that is done.
+    jobs : processes; a case whose process dies is unreadable, and the others go on.
+    report : called with the name of each case that is done.
 
     Raises
     ------
@@ -99,15 +100,16 @@ def _pairs_by_name(cases: Sequence[PairedCase | UnpairedCase]) -> dict[str, Pair
 
 
 def _measured(cases: Sequence[PairedCase], reading: Reading, jobs: int) -> Iterator[tuple[str, PairMeasures | str]]:
-    work = partial(measure_case, reading=reading)
-    if jobs <= 1 or len(cases) == 1:
-        yield from ((case.case, work(case)) for case in cases)
-        return
-    import multiprocessing
+    work = partial(_named, reading=reading)
+    return in_processes(work, cases, jobs=min(jobs, len(cases)), died=_died)
 
-    # spawn: forking a process in which SimpleITK's threads run can deadlock
-    with ProcessPoolExecutor(min(jobs, len(cases)), mp_context=multiprocessing.get_context("spawn")) as pool:
-        yield from zip((case.case for case in cases), pool.map(work, cases, chunksize=4), strict=True)
+
+def _named(case: PairedCase, *, reading: Reading) -> tuple[str, PairMeasures | str]:
+    return case.case, measure_case(case, reading)
+
+
+def _died(case: PairedCase) -> tuple[str, PairMeasures | str]:
+    return case.case, "its process died, as it does when memory runs out"
 
 
 def _findings(

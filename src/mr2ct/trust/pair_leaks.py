@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Mapping, Sequence
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -112,15 +113,31 @@ def duplicate_findings(
     """Case -> its findings about other cases of the same head.
 
     Two names of one patient on two sides of the split are a leak: the training copy gets weight 0. On one side, or
-    without a split, the copies share one case's weight.
+    without a split, the copies share one case's weight, and each has one finding of them all. A copy of a copy is one.
     """
     findings: dict[str, list[PairFinding]] = {}
+    copies: dict[str, set[str]] = {}
     for one, other, likeness in found:
         for name, twin in ((one, other), (other, one)):
             finding = _finding(cases[name], cases[twin], likeness, sides)
-            if finding is not None:
-                findings.setdefault(name, []).append(finding)
-    return findings
+            if finding is None:
+                continue
+            findings.setdefault(name, []).append(finding)
+            if finding.code == "duplicate":
+                together = copies.get(name, {name}) | copies.get(twin, {twin})
+                copies |= dict.fromkeys(together, together)
+    return {name: _one_of(len(copies.get(name, ())), own) for name, own in findings.items()}
+
+
+def _one_of(copies: int, findings: Sequence[PairFinding]) -> list[PairFinding]:
+    """The leaks, and of the duplicates the gravest and clearest with this copy's share of the weight."""
+    leaks = [finding for finding in findings if finding.code != "duplicate"]
+    duplicates = [finding for finding in findings if finding.code == "duplicate"]
+    if not duplicates:
+        return leaks
+    clearest = max(duplicates, key=lambda finding: (finding.severity is Severity.DOUBT, finding.value or 0.0))
+    words = f"; {copies} copies in all" if copies > 2 else ""
+    return [*leaks, replace(clearest, sentence=clearest.sentence + words, weight=1 / copies)]
 
 
 def _finding(
@@ -133,7 +150,7 @@ def _finding(
         if value < SAME_IMAGE:
             return None
         sentence = f"the same image as {twin.case} {words}"
-        return PairFinding("duplicate", Severity.NOTE, sentence, value, SAME_IMAGE, weight=0.5)
+        return PairFinding("duplicate", Severity.NOTE, sentence, value, SAME_IMAGE)
     own, others = sides.get(case.patient, ()), sides.get(twin.patient, ())
     if own and others and set(own) != set(others):
         sentence = f"{own[0]} case of the same head as {twin.case} (patient {twin.patient}, {others[0]}) {words}"
@@ -141,4 +158,4 @@ def _finding(
             return excluded("leak", sentence, value=value)
         return PairFinding("leak", Severity.EXCLUDE, sentence, value)
     sentence = f"of the same head as {twin.case} (patient {twin.patient}) {words}"
-    return PairFinding("duplicate", Severity.DOUBT, sentence, value, weight=0.5)
+    return PairFinding("duplicate", Severity.DOUBT, sentence, value)
