@@ -62,6 +62,17 @@ def test_one_case_has_no_correlation():
     assert reliability_summary([case(0)[1]])["predicted_mae"]["pearson_cases"] is None
 
 
+def test_of_one_patient_no_interval_is_stated():
+    alone = reliability_summary([case(n, patient="p")[1] for n in range(3)])
+    assert set(alone["coverage_ci95"].values()) == {None}
+    # only one of two patients has bone
+    ct = np.array([-900.0, 40.0])
+    boneless = case_reliability(ct, np.ones(2), ct, np.ones(2), predicted_mae_hu=1, patient="q")
+    found = reliability_summary([case(0)[1], boneless])["coverage_ci95"]
+    assert found["bone"] is None
+    assert found["all"][0] < found["all"][1]
+
+
 def test_the_picture_is_written(tmp_path):
     cases = [case(n, patient=f"p{n}", centre="AB"[n % 2])[1] for n in range(8)]
     write_reliability_picture(cases, tmp_path / "plot.png", title="a model")

@@ -106,9 +106,10 @@ def reliability_summary(cases: Sequence[CaseReliability], *, seed: int = 0) -> d
 
     Returns
     -------
-    JSON values: `cases`, `patients`, `coverage` and `coverage_ci95` (all, air, soft tissue, bone), `coverage_by_centre`
-    (centre to the same), `mean_half_width_hu` by tissue, `predicted_mae` (Pearson and Spearman correlation over cases
-    and over patients' means, mean of predicted - true, mean absolute difference).
+    JSON values: `cases`, `patients`, `coverage` and `coverage_ci95` (all, air, soft tissue, bone; None of a single
+    patient, of whom no interval can be made), `coverage_by_centre` (centre to the same), `mean_half_width_hu` by
+    tissue, `predicted_mae` (Pearson and Spearman correlation over cases and over patients' means, mean of predicted -
+    true, mean absolute difference).
 
     Raises
     ------
@@ -137,17 +138,20 @@ def _grouped(cases: Sequence[CaseReliability], by: str) -> dict[str, list[CaseRe
     return dict(groups)
 
 
-def _confidence(patients: Sequence[Sequence[CaseReliability]], *, seed: int) -> dict[str, list[float]]:
+def _confidence(patients: Sequence[Sequence[CaseReliability]], *, seed: int) -> dict[str, list[float] | None]:
     voxels = np.array([sum(case.voxels for case in of_one) for of_one in patients])
     inside = np.array([sum(case.inside for case in of_one) for of_one in patients])
     drawn = np.random.default_rng(seed).integers(0, len(patients), (_DRAWS, len(patients)))
     names = ["all", *(tissue.value for tissue in TISSUES)]
-    n = np.concatenate([voxels.sum(axis=1, keepdims=True), voxels], axis=1)[drawn].sum(axis=1)
+    of_patients = np.concatenate([voxels.sum(axis=1, keepdims=True), voxels], axis=1)
+    n = of_patients[drawn].sum(axis=1)
     held = np.concatenate([inside.sum(axis=1, keepdims=True), inside], axis=1)[drawn].sum(axis=1)
-    found = {}
+    found: dict[str, list[float] | None] = {}
     for column, name in enumerate(names):
-        there = n[:, column] > 0
-        if there.any():
+        n_patients, there = np.count_nonzero(of_patients[:, column]), n[:, column] > 0
+        if n_patients == 1:
+            found[name] = None
+        elif n_patients:
             ends = np.quantile(held[there, column] / n[there, column], [0.025, 0.975])
             found[name] = [round(float(end), 4) for end in ends]
     return found
