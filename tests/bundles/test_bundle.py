@@ -115,6 +115,10 @@ def test_a_missing_key_is_named(bundle, key):
         ({"context_slices": 1, "patch_size": [16, 16, 16]}, "no patch_size"),
         ({"name": "../../etc"}, "name"),
         ({"weights_sha256": "abc"}, "weights_sha256"),
+        ({"spacing_mm": [1, float("nan"), 1]}, "spacing_mm.1: .*finite"),
+        ({"hu_range": [-1024, float("inf")]}, "hu_range.1: .*finite"),
+        ({"preprocessing": {}}, "preprocessing: .*list of steps"),
+        ({"preprocessing": {"steps": 1}}, "preprocessing: .*list of steps"),
     ],
 )
 def test_an_impossible_value_is_named(bundle, changes, words):
@@ -123,7 +127,7 @@ def test_an_impossible_value_is_named(bundle, changes, words):
         load_bundle(bundle.folder)
 
 
-@pytest.mark.parametrize("text", ["", "{", "[1, 2]", "\ufffd\x00"])
+@pytest.mark.parametrize("text", ["", "{", "[1, 2]", "\ufffd\x00", pytest.param("[" * 200_000, id="deep")])
 def test_what_is_not_json_is_an_error(bundle, text):
     (bundle.folder / "bundle.json").write_text(text, encoding="utf-8")
     with pytest.raises(BundleError, match=r"bundle\.json"):
@@ -137,6 +141,15 @@ def test_an_unknown_network_or_argument_is_an_error(bundle):
     rewrite(bundle, network={"name": "attention_unet", "arguments": {"depths": 1}})
     with pytest.raises(BundleError, match="depths"):
         load_network(load_bundle(bundle.folder))
+    rewrite(bundle, network={"name": "attention_unet", "arguments": {"widths": [2, 4], "in_channels": -1}})
+    with pytest.raises(BundleError, match="cannot be built"):
+        load_network(load_bundle(bundle.folder))
+
+
+def test_a_card_that_is_no_text_is_an_error(bundle):
+    (bundle.folder / "MODEL_CARD.md").write_bytes(b"\xff\xfe# tiny")
+    with pytest.raises(BundleError, match=r"MODEL_CARD\.md cannot be read"):
+        assert load_bundle(bundle.folder).card
 
 
 def test_missing_unexpected_and_misshapen_tensors_are_named(bundle):

@@ -116,6 +116,34 @@ def test_a_damaged_file_says_so(own_zoo, text):
         find_model("both")
 
 
+@pytest.mark.parametrize(
+    "text",
+    [
+        "{",
+        "[]",
+        '{"variants": null}',
+        '{"variants": [[1]]}',
+        '{"variants": [{"members": [1]}]}',
+        '{"variants": [{"members": null}]}',
+        '{"measured": {"mae_hu": "good"}}',
+        pytest.param("[" * 200_000, id="deep"),
+    ],
+)
+def test_a_damaged_calibration_says_so(own_zoo, text):
+    write_ensemble(own_zoo)
+    (own_zoo / "both" / "calibration.json").write_text(text, encoding="utf-8")
+    with pytest.raises(BundleError, match=r"calibration\.json"):
+        assert find_model("both").calibration
+
+
+def test_a_card_that_is_no_text_says_so(own_zoo):
+    write_ensemble(own_zoo)
+    write_calibration(own_zoo, "one", "two")
+    (own_zoo / "both" / "MODEL_CARD.md").write_bytes(b"\xff\xfe")
+    with pytest.raises(BundleError, match=r"MODEL_CARD\.md cannot be read"):
+        assert find_model("both").card
+
+
 @pytest.mark.parametrize("name", shipped_ensembles())
 def test_every_shipped_ensemble_is_whole(name):
     found = find_model(name)

@@ -85,6 +85,25 @@ def test_an_ensemble_is_a_row_and_has_a_card(own_zoo):
     assert "nobody" in broken.stderr
 
 
+@pytest.mark.parametrize("text", ["{", '{"variants": null}', '{"variants": [[1]]}', '{"measured": null}'])
+def test_a_damaged_calibration_hides_no_other_model(own_zoo, text):
+    (own_zoo / "best").mkdir()
+    described = '{"format_version": 1, "name": "best", "members": ["brain-two"]}'
+    (own_zoo / "best" / "ensemble.json").write_text(described, encoding="utf-8")
+    (own_zoo / "best" / "calibration.json").write_text(text, encoding="utf-8")
+    result = runner.invoke(app, ["models"])
+    assert result.exit_code == 1
+    assert "brain-two" in result.stdout
+    assert "calibration.json" in result.stderr
+
+
+def test_a_damaged_card_is_named(own_zoo):
+    (own_zoo / "brain-two" / "MODEL_CARD.md").write_bytes(b"\xff\xfe")
+    result = runner.invoke(app, ["models", "brain-two"])
+    assert result.exit_code == 2
+    assert "MODEL_CARD.md cannot be read" in result.stderr
+
+
 def test_names_are_whole_in_a_narrow_terminal():
     result = CliRunner(env={"COLUMNS": "80"}).invoke(app, ["models"])
     assert result.exit_code == 0, result.output

@@ -44,8 +44,8 @@ class Bundle:
 
     @property
     def card(self) -> str:
-        """The model card, Markdown."""
-        return (self.folder / CARD_FILE).read_text(encoding="utf-8")
+        """The model card, Markdown. Raises BundleError where it is no text."""
+        return read_card(self.folder)
 
 
 def load_bundle(folder: Path | str) -> Bundle:
@@ -84,9 +84,18 @@ def read_description(folder: Path) -> BundleDescription:
         record = json.loads(path.read_text(encoding="utf-8"))
     except FileNotFoundError as error:
         raise BundleError("not a model bundle", got=f"no {path}", expected=f"{DESCRIPTION_FILE} in it") from error
-    except (ValueError, OSError) as error:
+    except (ValueError, OSError, RecursionError) as error:
         raise BundleError(f"{path} cannot be read", got=error, expected="JSON", remedy="copy it again") from error
     return parse_description(record, source=str(path))
+
+
+def read_card(folder: Path) -> str:
+    """Read `MODEL_CARD.md` in `folder`. Raises BundleError where it is no text."""
+    path = folder / CARD_FILE
+    try:
+        return path.read_text(encoding="utf-8")
+    except (ValueError, OSError) as error:
+        raise BundleError(f"{path} cannot be read", got=error, expected="UTF-8", remedy="copy it again") from error
 
 
 def write_bundle(
@@ -140,7 +149,7 @@ def load_network(bundle: Bundle) -> torch.nn.Module:
     wanted = bundle.description.network
     try:
         network = build_network(wanted.name, dict(wanted.arguments))
-    except (TypeError, ValueError, KeyError, Mr2ctError) as error:
+    except (TypeError, ValueError, KeyError, RuntimeError, Mr2ctError) as error:
         raise BundleError(
             f"the model {bundle.description.name} cannot be built", got=f"network {wanted.name}: {error}"
         ) from error

@@ -67,7 +67,7 @@ class BundleDescription(BaseModel):
     2
     """
 
-    model_config = ConfigDict(extra="forbid", frozen=True)
+    model_config = ConfigDict(extra="forbid", frozen=True, allow_inf_nan=False)
 
     format_version: int = Field(ge=1, le=FORMAT_VERSION)
     name: str = Field(pattern=r"^[A-Za-z0-9][A-Za-z0-9._-]*$")
@@ -89,6 +89,13 @@ class BundleDescription(BaseModel):
     calibration: dict[str, Any] | None = None
     weights_sha256: str = Field(default="", pattern=r"^([0-9a-f]{64})?$")
     created_with: dict[str, str] = Field(default_factory=dict)
+
+    @field_validator("preprocessing")
+    @classmethod
+    def _preprocessing_has_steps(cls, preprocessing: dict[str, Any]) -> dict[str, Any]:
+        if not isinstance(preprocessing.get("steps"), list):
+            raise ValueError("the record of a pipeline has a list of steps")
+        return preprocessing
 
     @field_validator("hu_range")
     @classmethod

@@ -10,11 +10,11 @@ import json
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeVar
 
 from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
-from mr2ct.bundles.bundle import CARD_FILE, Bundle
+from mr2ct.bundles.bundle import CARD_FILE, Bundle, read_card
 from mr2ct.bundles.description import BundleDescription
 from mr2ct.bundles.ensemble_card import fill_ensemble_card
 from mr2ct.bundles.ensemble_score import SCORE_FILE, EnsembleScore
@@ -22,6 +22,8 @@ from mr2ct.errors import BundleError
 
 ENSEMBLE_FILE, CALIBRATION_FILE = "ensemble.json", "calibration.json"
 ENSEMBLE_FORMAT_VERSION = 1
+
+_Checked = TypeVar("_Checked", bound=BaseModel)
 
 _SHARED = ("preprocessing", "hu_range", "spacing_mm", "planes")
 """Keys of bundle.json in which members must agree: they share one prepared volume and one scale of answers."""
@@ -48,6 +50,26 @@ class EnsembleDescription(BaseModel):
     members: tuple[str, ...] = Field(min_length=1)
 
 
+class _Member(BaseModel):
+    name: str
+    weights_sha256: str
+
+
+class _Variant(BaseModel):
+    members: tuple[_Member, ...]
+
+
+class _Measured(BaseModel):
+    mae_hu: float | None = None
+
+
+class _Calibrated(BaseModel):
+    """Of `calibration.json`, what is read without asking the models: whom it is of, and how good they were."""
+
+    variants: tuple[_Variant, ...] = ()
+    measured: _Measured = _Measured()
+
+
 @dataclass(frozen=True)
 class EnsembleBundle:
     """An ensemble whose members were all found, unaltered, and fit together.
@@ -64,10 +86,14 @@ class EnsembleBundle:
 
     @property
     def card(self) -> str:
-        """The card, Markdown: the one written when these members were calibrated, or a shorter one without figures."""
-        path = self.folder / CARD_FILE
-        if path.is_file() and self.calibration is not None:
-            return path.read_text(encoding="utf-8")
+        """The card, Markdown: the one written when these members were calibrated, or a shorter one without figures.
+
+        Raises
+        ------
+        BundleError : a damaged file.
+        """
+        if (self.folder / CARD_FILE).is_file() and self.calibration is not None:
+            return read_card(self.folder)
         return fill_ensemble_card(self.name, self._described, self.scored)
 
     @property
@@ -81,10 +107,7 @@ class EnsembleBundle:
         path = self.folder / SCORE_FILE
         if not path.is_file():
             return None
-        try:
-            score = EnsembleScore.model_validate(_read_json(path))
-        except ValidationError as error:
-            raise BundleError(f"{path} is no score of an ensemble", got=error, remedy="copy it again") from error
+        score = _validated(EnsembleScore, _read_json(path), f"{path} is no score of an ensemble")
         return score if score.is_of(self._described) else None
 
     @property
@@ -97,18 +120,15 @@ class EnsembleBundle:
 
         Raises
         ------
-        BundleError : a file that is not JSON.
+        BundleError : a file that is not JSON, or no calibration.
         """
         path = self.folder / CALIBRATION_FILE
         if not path.is_file():
             return None
         record = _read_json(path)
-        made_with = [
-            (member.get("name"), member.get("weights_sha256"))
-            for variant in record.get("variants", [])[:1]
-            for member in variant.get("members", [])
-        ]
-        own = [(member.description.name, member.description.weights_sha256) for member in self.members]
+        variants = _validated(_Calibrated, record, f"{path} is no calibration").variants
+        made_with = [(member.name, member.weights_sha256) for variant in variants[:1] for member in variant.members]
+        own = [(member.name, member.weights_sha256) for member in self._described]
         return record if made_with == own else None
 
 
@@ -128,13 +148,7 @@ def load_ensemble(folder: Path | str, find: Callable[[str], Bundle]) -> Ensemble
     path = Path(folder) / ENSEMBLE_FILE
     if not path.is_file():
         raise BundleError("not an ensemble of models", got=f"no {path}", expected=f"{ENSEMBLE_FILE} in the folder")
-    try:
-        described = EnsembleDescription.model_validate(_read_json(path))
-    except ValidationError as error:
-        words = "; ".join(f"{'.'.join(map(str, problem['loc']))}: {problem['msg']}" for problem in error.errors())
-        raise BundleError(
-            f"{path} does not describe an ensemble", got=words, expected="format_version, name, members"
-        ) from error
+    described = _validated(EnsembleDescription, _read_json(path), f"{path} does not describe an ensemble")
     members = tuple(find(name) for name in described.members)
     _require_alike(members, name=described.name)
     return EnsembleBundle(described.name, members, Path(folder))
@@ -143,11 +157,20 @@ def load_ensemble(folder: Path | str, find: Callable[[str], Bundle]) -> Ensemble
 def _read_json(path: Path) -> dict[str, Any]:
     try:
         record = json.loads(path.read_text(encoding="utf-8"))
-    except (ValueError, OSError) as error:
+    except (ValueError, OSError, RecursionError) as error:
         raise BundleError(f"{path} cannot be read", got=error, expected="JSON", remedy="copy it again") from error
     if not isinstance(record, dict):
         raise BundleError(f"{path} is not a JSON object", got=type(record).__name__, expected="an object with keys")
     return record
+
+
+def _validated(kind: type[_Checked], record: dict[str, Any], what: str) -> _Checked:
+    """The record as `kind`; BundleError, which says `what` it is not, where a key is missing or of a wrong type."""
+    try:
+        return kind.model_validate(record)
+    except ValidationError as error:
+        words = "; ".join(f"{'.'.join(map(str, problem['loc']))}: {problem['msg']}" for problem in error.errors())
+        raise BundleError(what, got=words, expected=", ".join(kind.model_fields), remedy="copy it again") from error
 
 
 def _require_alike(members: Sequence[Bundle], *, name: str) -> None:

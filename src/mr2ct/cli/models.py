@@ -99,13 +99,14 @@ def _ensemble_row(name: str, problems: list[str]) -> list[_EnsembleRow]:
 
     try:
         found = find_model(name)
+        if not isinstance(found, EnsembleBundle):
+            return []
+        calibration = found.calibration or {}
     except Mr2ctError as error:
         problems.append(str(error))
         return []
-    if not isinstance(found, EnsembleBundle):
-        return []
     described = [member.description for member in found.members]
-    mae_hu = (found.calibration or {}).get("measured", {}).get("mae_hu")
+    mae_hu = calibration.get("measured", {}).get("mae_hu")
     cells = (
         name,
         f"mean of {len(described)}",
