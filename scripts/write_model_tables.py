@@ -15,12 +15,14 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
-from mr2ct.bundles.bundle import DESCRIPTION_FILE, read_description
+from mr2ct.bundles.bundle import DESCRIPTION_FILE, load_bundle, read_description
 from mr2ct.bundles.card import FAILURES_FILE, scored_in_words
 from mr2ct.bundles.card_origin import TRAINING_FILE
 from mr2ct.bundles.card_tables import COLUMNS, figure_table, markdown_table, shown, worst_table
-from mr2ct.bundles.ensemble_score import SCORE_FILE, EnsembleScore
+from mr2ct.bundles.ensemble import load_ensemble
+from mr2ct.bundles.ensemble_score import SCORE_FILE
 from mr2ct.bundles.evaluation_record import EvaluationRecord
+from mr2ct.errors import BundleError, Mr2ctError
 from mr2ct.evaluation.comparison import PairedTest, paired_tests
 from mr2ct.io.atomic import atomic_file
 
@@ -44,7 +46,10 @@ Models = Sequence[Scored]
 
 def main(words: Sequence[str] | None = None) -> None:
     arguments = _parser().parse_args(words)
-    models = scored_models(arguments.shipped)
+    try:
+        models = scored_models(arguments.shipped)
+    except Mr2ctError as error:
+        raise SystemExit(f"error: {error}") from error
     page = arguments.page.read_text(encoding="utf-8")
     written = with_tables(page, tables(models, arguments.shipped, arguments.page.parent))
     if arguments.check:
@@ -55,12 +60,20 @@ def main(words: Sequence[str] | None = None) -> None:
 
 
 def scored_models(shipped: Path) -> list[Scored]:
-    """What scripts/ship_bundle.py and ship_ensemble.py scored among the shipped ones, the best first."""
+    """What scripts/ship_bundle.py and ship_ensemble.py scored among the shipped ones, the best first.
+
+    Raises BundleError where the figures of an ensemble are of other members or weights than it has.
+    """
     found = [read_description(path.parent) for path in sorted(shipped.glob(f"*/{DESCRIPTION_FILE}"))]
     scored = [Scored(model.name, model.evaluation) for model in found if model.evaluation is not None]
     for path in sorted(shipped.glob(f"*/{SCORE_FILE}")):
-        record = EnsembleScore.model_validate_json(path.read_text(encoding="utf-8")).evaluation
-        scored.append(Scored(path.parent.name, record))
+        score = load_ensemble(path.parent, lambda name: load_bundle(shipped / name)).scored
+        if score is None:
+            raise BundleError(
+                f"{path} is of other members, or other weights, than the ensemble has",
+                remedy="score anew with scripts/ship_ensemble.py",
+            )
+        scored.append(Scored(path.parent.name, score.evaluation))
     return sorted(scored, key=lambda model: model.evaluation.overall["mae_hu"].value)
 
 

@@ -15,6 +15,8 @@ import yaml
 
 from mr2ct.bundles import BundleDescription, find_model, load_bundle, shipped, write_bundle
 from mr2ct.bundles.bundle import read_description
+from mr2ct.bundles.ensemble_score import EnsembleScore
+from mr2ct.bundles.evaluation_record import EvaluationRecord, Figure
 from mr2ct.bundles.provenance import Step, record_step
 from mr2ct.bundles.zoo import SHIPPED_FOLDER
 from mr2ct.datasets.splits import Split, write_split
@@ -266,6 +268,25 @@ def test_the_page_of_the_shipped_models_is_what_the_script_writes(script: Script
     with pytest.raises(SystemExit) as done:
         script("write_model_tables").main(["--check"])
     assert done.value.code == 0
+
+
+def test_figures_of_an_ensemble_that_is_another_now_are_refused(tmp_path: Path, tiny_bundle, script: Script):
+    tables = script("write_model_tables")
+    figure = Figure(value=71.25, low=70.0, high=73.0, cases=6, patients=2)
+    record = EvaluationRecord(
+        protocols=("synthrad2025",), side="test", interval=0.95, resamples=9, seed=0, overall={"mae_hu": figure}
+    )
+    members = [(name, tiny_bundle(tmp_path / name).description.weights_sha256) for name in ("one", "two")]
+    (tmp_path / "both").mkdir()
+    described = {"format_version": 1, "name": "both", "members": ["one", "two"]}
+    (tmp_path / "both" / "ensemble.json").write_text(json.dumps(described))
+    score = EnsembleScore(members=members, evaluation=record)
+    (tmp_path / "both" / "evaluation.json").write_text(score.model_dump_json())
+    assert [model.name for model in tables.scored_models(tmp_path)] == ["both"]
+    shutil.rmtree(tmp_path / "two")
+    tiny_bundle(tmp_path / "two", seed=9)
+    with pytest.raises(SystemExit, match=r"both/evaluation\.json is of other members.*scripts/ship_ensemble\.py"):
+        tables.main(["--check", "--shipped", str(tmp_path)])
 
 
 def test_cards_have_words_for_every_shipped_model(script: Script):
