@@ -5,8 +5,9 @@
 Runs that ended in the same valley of the loss give a mean that is as good as they are or better (Wortsman 2022,
 arXiv:2203.05482); others do not, so score it on the validation patients before you believe it. A run that is named
 three times counts three times. Written to --out: the bundle, as `scripts/ship_bundle.py` takes it, and the command in
-`commands.jsonl`. What the description says is what it says of the last run, without figures and calibration: of the
-mean nothing has been measured. Buffers, the statistics of batch norm, are averaged too.
+`commands.jsonl`. What the description says is what it says of the last run, without figures, their provenance,
+calibration and levels of bone (`scripts/learn_bone_levels.py` asks the mean): of the mean nothing has been measured.
+Buffers, the statistics of batch norm, are averaged too.
 """
 
 from __future__ import annotations
@@ -26,7 +27,7 @@ from mr2ct.io.atomic import atomic_folder
 
 SHARED = ("network", "hu_range", "preprocessing", "planes", "context_slices", "spacing_mm")
 """Keys of bundle.json in which the runs must agree: what their weights were learnt for."""
-UNMEASURED = {"metrics": {}, "evaluation": None, "calibration": None}
+UNMEASURED = {"metrics": {}, "evaluation": None, "calibration": None, "bone_levels": None}
 
 
 def main(words: Sequence[str] | None = None) -> None:
@@ -46,7 +47,9 @@ def average(runs: Sequence[Path], out: Path) -> None:
     for bundle in bundles[1:]:
         require_alike(bundles[0], bundle)
     mean = mean_weights([load_network(bundle).state_dict() for bundle in bundles])
-    described = bundles[-1].description.model_copy(update=UNMEASURED)
+    last = bundles[-1].description
+    origin = last.provenance and last.provenance.model_copy(update={"scoring": ()})
+    described = last.model_copy(update={**UNMEASURED, "provenance": origin})
     with atomic_folder(out) as unfinished:
         write_bundle(unfinished / "bundle", state=mean, description=described, card=fill_card(described))
         record_step(unfinished, this_step("CPU"))

@@ -65,13 +65,17 @@ def test_what_was_measured_of_one_run_is_not_said_of_the_mean(average: ModuleTyp
         "evaluation": {"protocols": ["synthrad2025"], "side": "test", "interval": 0.95, "resamples": 10, "seed": 0},
         "calibration": {"variants": []},
         "bone_levels": (0.1, 0.2),
+        "provenance": {"training": [{"command": "train"}], "scoring": [{"command": "score"}]},
     }
     runs = [run(tmp_path / name, seed=seed, **measured) for name, seed in (("one", 1), ("other", 2))]
     average.main([*map(str, runs), "--out", str(tmp_path / "mean")])
     mean = load_bundle(tmp_path / "mean" / "bundle")
     described = mean.description
     assert (described.metrics, described.evaluation, described.calibration) == ({}, None, None)
-    assert described.bone_levels == (0.1, 0.2)
+    assert described.bone_levels is None
+    assert [step.command for step in described.provenance.training] == ["train"]
+    assert described.provenance.scoring == ()
+    assert "Scored by" not in mean.card
     assert mean.card.startswith("# tiny-2")
     assert "61.2" not in mean.card
 
