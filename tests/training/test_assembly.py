@@ -42,9 +42,9 @@ def trained_on(cases) -> set[str]:
 # --- cases
 
 
-def test_patients_are_split_and_the_split_is_written(stores, tmp_path):
-    cases = open_cases(data(stores["real"]), seed=1, folder=tmp_path)
-    assert read_split(tmp_path / "split.json") == cases.split
+def test_patients_are_split_and_nothing_is_written_before_the_run_begins(stores, tmp_path):
+    cases = open_cases(data(stores["real"]), seed=1, folder=tmp_path / "run")
+    assert not (tmp_path / "run").exists()
     assert trained_on(cases) == {c.info.case for c in CaseStore.open(stores["real"]).cases} - names(
         CaseStore.open(stores["real"]).of_patients(cases.split.validation + cases.split.test)
     )
@@ -70,6 +70,7 @@ def test_a_split_left_by_a_failed_start_is_not_taken_up_but_a_run_s_own_is(store
     write_split(other, tmp_path / "split.json")
     fresh = open_cases(data(stores["real"], validation_patients=2), seed=1, folder=tmp_path)
     assert len(fresh.split.validation) == 2
+    write_split(fresh.split, tmp_path / "split.json")
     (tmp_path / "last.pt").touch()
     resumed = open_cases(data(stores["real"], validation_patients=1), seed=99, folder=tmp_path)
     assert resumed.split == fresh.split
@@ -104,6 +105,10 @@ def test_unpaired_data_may_be_trained_without_validation_or_validated_on_pairs(s
 def test_paired_data_without_validation_patients_is_an_error(stores, tmp_path):
     with pytest.raises(DataSetError, match="no paired case to validate on; .*data.validation_patients"):
         open_cases(data(stores["real"], validation_patients=0), seed=1, folder=tmp_path)
+    everyone = tuple(open_cases(data(stores["real"]), seed=1, folder=tmp_path).split.patients)
+    write_split(Split(train=everyone, validation=(), test=(), seed=0), tmp_path / "mine.json")
+    with pytest.raises(DataSetError, match="to validate on; .*mr2ct preprocess --split"):
+        open_cases(data(stores["real"], split=str(tmp_path / "mine.json")), seed=1, folder=tmp_path)
 
 
 def test_a_run_without_cases_is_an_error(tmp_path):

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import csv
 import json
 import os
@@ -193,7 +194,37 @@ def test_a_run_folder_is_not_begun_twice(recipe_file, tmp_path):
 def test_nothing_to_resume_is_an_error(recipe_file, tmp_path):
     said = mr2ct("train", recipe_file(), "-o", tmp_path / "run", "--resume", code=2)
     assert "nothing to resume in" in said
+    assert "name the run's folder with --output" in said
     assert not (tmp_path / "run").exists()
+
+
+def test_a_resumption_that_is_refused_changes_nothing(recipe_file, tmp_path):
+    mr2ct("train", recipe_file(), "-o", tmp_path / "run", "run.max_steps=1")
+    before = {path: path.read_bytes() for path in (tmp_path / "run").rglob("*") if path.is_file()}
+    other = ["network.arguments.widths=[2, 6]", "data.validation_patients=2"]
+    said = mr2ct("train", recipe_file(), "-o", tmp_path / "run", *other, "--resume", code=2)
+    assert "is of another recipe" in said
+    assert "size mismatch" in said
+    assert {path: path.read_bytes() for path in (tmp_path / "run").rglob("*") if path.is_file()} == before
+
+
+def test_the_recipe_in_a_run_s_folder_resumes_that_run(recipe_file, tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    mr2ct("train", recipe_file(), "run.max_steps=1")
+    mr2ct("train", recipe_file(), "-o", "moved", "run.max_steps=2")
+    (default,) = Path("runs").iterdir()
+    before = (default / "last.pt").read_bytes()
+    said = mr2ct("train", "moved/recipe.yaml", "run.max_steps=3", "--resume")
+    assert f"model: {Path('moved', 'bundle')}" in said
+    assert "finished after 3 steps" in said
+    assert (default / "last.pt").read_bytes() == before
+
+
+def test_a_run_that_a_person_stopped_does_not_pass_for_done(recipe_file, tmp_path, monkeypatch):
+    monkeypatch.setattr("mr2ct.training.run.stop_on_signals", lambda: contextlib.nullcontext(lambda: True))
+    said = mr2ct("train", recipe_file(), "-o", tmp_path / "run", code=130)
+    assert "stopped after 1 steps" in said
+    assert load_bundle(tmp_path / "run" / "bundle")
 
 
 def test_stores_of_z_scores_are_not_augmented_to_black(recipe_file, stores, tmp_path):
@@ -228,6 +259,8 @@ def test_commands_of_a_start_without_a_checkpoint_are_no_part_of_the_weights(rec
 def test_a_start_that_failed_can_be_repeated(recipe_file, tmp_path):
     recipe = recipe_file()
     mr2ct("train", recipe, "-o", tmp_path / "run", "data.validation_patients=0", code=2)
+    assert not (tmp_path / "run").exists()
+    (tmp_path / "run").mkdir()
     (tmp_path / "run" / "metrics.csv").write_text("step,minutes,kind,name,value\n1,0.1,train,l1,0.5\n")
     mr2ct("train", recipe, "-o", tmp_path / "run", "run.max_steps=1")
     assert ("1", "train", "l1") not in metrics(tmp_path / "run")
@@ -266,6 +299,19 @@ def test_a_bundle_that_does_not_fit_is_refused_before_training(recipe_file, tmp_
     said = mr2ct("train", recipe, "-o", tmp_path / "c", "--init-from", "no-such-model", code=2)
     assert "unknown model; got no-such-model" in said
     assert not any((tmp_path / name).exists() for name in "abc"), "nothing is left of a run that did not start"
+
+
+def test_images_prepared_otherwise_than_the_model_s_are_warned_of(recipe_file, tmp_path):
+    recipe = recipe_file()
+    mr2ct("train", recipe, "-o", tmp_path / "first", "run.max_steps=1")
+    first = tmp_path / "first" / "bundle"
+    assert "warning" not in mr2ct("train", recipe, "-o", tmp_path / "alike", "--init-from", first, "run.max_steps=1")
+    description = json.loads((first / "bundle.json").read_text())
+    scaling = {"name": "nyul", "arguments": {"landmarks": [0.0, 1.0], "highest": 2.0}}
+    description["preprocessing"]["steps"].append(scaling)
+    (first / "bundle.json").write_text(json.dumps(description))
+    said = mr2ct("train", recipe, "-o", tmp_path / "second", "--init-from", first, "run.max_steps=1")
+    assert "learnt from images prepared with nyul highest=2.0, the stores were with no nyul;" in said
 
 
 def test_the_recipe_of_the_game_goes_on_from_a_shipped_model_that_fits_it():

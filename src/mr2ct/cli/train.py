@@ -19,7 +19,7 @@ def train(
         list[str] | None, typer.Argument(help="Changes, such as data.batch_size=4.", show_default=False)
     ] = None,
     output: Annotated[
-        Path | None, typer.Option("-o", "--output", help="The run folder; runs/<recipe's name> by default.")
+        Path | None, typer.Option("-o", "--output", help="The run folder; by default the one resumed from, or runs/<recipe's name>.")
     ] = None,
     resume: Annotated[bool, typer.Option("--resume", help="Go on from the run folder's last checkpoint.")] = False,
     init_from: Annotated[
@@ -31,18 +31,27 @@ def train(
 
     The run folder gets recipe.yaml (resolved), split.json, metrics.csv, tensorboard/, last.pt, best.pt, and at the end
     bundle/, which `mr2ct convert --model` takes. Ctrl-C (or SIGTERM) ends the run after its current step with a
-    checkpoint to go on from with --resume; a second one at once.
+    checkpoint to go on from with --resume, and exit code 130; a second one at once.
     """
+    from mr2ct.cli.main import EXIT_INTERRUPTED
+    from mr2ct.training.loop import STOPPED
     from mr2ct.training.recipe import read_recipe
     from mr2ct.training.run import run
 
     settings = read_recipe(recipe, overrides or [])
     if init_from is not None:
         settings = settings.model_copy(update={"init_from": init_from})
-    folder = output or Path("runs") / settings.name
+    folder = output or _run_folder(recipe, settings.name, resume=resume)
     _require_fresh_or_resumed(folder, resume=resume)
     window = _sliding_window(settings) if settings.data.context_slices is None else None
-    run(settings, folder, window=window, say=typer.echo)
+    summary = run(settings, folder, window=window, say=typer.echo)
+    if summary.outcome.reason == STOPPED:
+        raise typer.Exit(EXIT_INTERRUPTED)
+
+
+def _run_folder(recipe: Path, name: str, *, resume: bool) -> Path:
+    """runs/`name`; of a recipe that lies in the folder of the run to resume, that folder."""
+    return recipe.parent if resume and (recipe.parent / "last.pt").exists() else Path("runs") / name
 
 
 def _require_fresh_or_resumed(folder: Path, *, resume: bool) -> None:
@@ -54,7 +63,11 @@ def _require_fresh_or_resumed(folder: Path, *, resume: bool) -> None:
             f"{folder} holds a run already", remedy="go on with --resume, or name another folder with --output"
         )
     if resume and not started:
-        raise RecipeError(f"nothing to resume in {folder}", expected=f"{folder / 'last.pt'}", remedy="drop --resume")
+        raise RecipeError(
+            f"nothing to resume in {folder}",
+            expected=f"{folder / 'last.pt'}",
+            remedy="name the run's folder with --output, or drop --resume to train from the beginning",
+        )
 
 
 def _sliding_window(recipe: Recipe) -> Any:

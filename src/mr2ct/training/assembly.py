@@ -21,7 +21,7 @@ from mr2ct.datasets.case_weights import read_case_weights
 from mr2ct.datasets.resident import ResidentCutter
 from mr2ct.datasets.sampling import Batch, BoxPlan, CasePool, PairedBatches, UnpairedBatches, with_weight
 from mr2ct.datasets.short_field import ShortField
-from mr2ct.datasets.splits import Split, make_split, read_split, require_covers, write_split
+from mr2ct.datasets.splits import Split, make_split, read_split, require_covers
 from mr2ct.datasets.store import CaseStore, StoredCase, read_settings
 from mr2ct.errors import DataSetError, Mr2ctError
 from mr2ct.hounsfield import HuScaling
@@ -52,7 +52,7 @@ class Cases:
 
 
 def open_cases(data: DataSettings, *, seed: int, folder: Path) -> Cases:
-    """Open the stores and split their patients. The split used is written to `folder`/split.json.
+    """Open the stores and split their patients; a run that goes on in `folder` keeps the split that lies there.
 
     Phantoms are never split, and validated on only where there is no real pair. Unpaired data without any pair leave
     nothing to validate on. Case weights are of training alone.
@@ -66,7 +66,6 @@ def open_cases(data: DataSettings, *, seed: int, folder: Path) -> Cases:
     patients = {c.info.patient: c.info.centre for store in stores for c in store.cases if c.info.source != PHANTOM}
     split = _split(data, patients, seed=seed, folder=folder)
     require_covers(split, patients)
-    write_split(split, folder / "split.json")
 
     def on_side(cases: Iterable[StoredCase], side: str) -> tuple[StoredCase, ...]:
         names = frozenset(getattr(split, side))
@@ -93,7 +92,8 @@ def open_cases(data: DataSettings, *, seed: int, folder: Path) -> Cases:
     if not validation and _paired(everything):
         raise DataSetError(
             "no paired case to validate on",
-            remedy="keep some patients with both MR and CT for validation: data.validation_patients",
+            remedy="keep some patients with both MR and CT for validation: "
+            + ("data.validation_patients" if data.split is None else "mr2ct preprocess --split, into a new store"),
         )
     return Cases(train, pairs, validation, split)
 

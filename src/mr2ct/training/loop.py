@@ -255,6 +255,10 @@ def _reason(position: Position, limits: Limits, *, cut_short: str | None = None)
     return cut_short
 
 
+_ERROR_LETTERS = 300
+"""Of an error that may name every weight of a network."""
+
+
 def _resume(fabric: Fabric, method: Method, folder: Path) -> Position:
     if not (folder / LAST).exists():
         return Position()
@@ -272,7 +276,7 @@ def _resume(fabric: Fabric, method: Method, folder: Path) -> Position:
     except (KeyError, TypeError, ValueError, RuntimeError) as error:
         raise RecipeError(
             f"the checkpoint {folder / LAST} is of another recipe",
-            got=str(error).splitlines()[0],
+            got=" ".join(str(error).split())[:_ERROR_LETTERS],
             remedy="resume with the method and the network that the run was started with",
         ) from error
     return position

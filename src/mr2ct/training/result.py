@@ -47,6 +47,24 @@ def model_to_start_from(recipe: Recipe) -> Bundle:
     return bundle
 
 
+def prepared_otherwise(model: BundleDescription, own: BundleDescription) -> list[str]:
+    """A line for each step of preprocessing in which the model to start from differs from the recipe's stores."""
+    theirs, ours = ({s["name"]: s["arguments"] for s in d.preprocessing["steps"]} for d in (model, own))
+    return [
+        f"warning: {model.name} learnt from images prepared with {_step_in_words(name, theirs)}, the stores were with "
+        f"{_step_in_words(name, ours)}; prepare them alike (mr2ct preprocess), or train for longer"
+        for name in dict.fromkeys([*theirs, *ours])
+        if theirs.get(name) != ours.get(name)
+    ]
+
+
+def _step_in_words(name: str, steps: Mapping[str, Mapping[str, Any]]) -> str:
+    if name not in steps:
+        return f"no {name}"
+    # landmarks, which nyul learns, fill a page
+    return " ".join([name, *(f"{key}={value}" for key, value in steps[name].items() if not isinstance(value, list))])
+
+
 def _in_full(network: str, arguments: Mapping[str, Any]) -> dict[str, Any]:
     """The arguments with the defaults of the network's constructor filled in, lists for tuples."""
     parameters = inspect.signature(REGISTRY[network]).parameters.values() if network in REGISTRY else ()

@@ -14,13 +14,14 @@ from lightning_fabric import Fabric
 from mr2ct.bundles import load_network
 from mr2ct.bundles.provenance import COMMANDS_FILE, record_step, this_step
 from mr2ct.datasets.sampling import BoxPlan
+from mr2ct.datasets.splits import write_split
 from mr2ct.errors import RecipeError
 from mr2ct.hounsfield import HuScaling
 from mr2ct.training.acceleration import precision_of, prepare_device
 from mr2ct.training.assembly import Cases, batch_source, build_generator, build_method, open_cases
 from mr2ct.training.loop import LAST, Limits, Method, Outcome, fit
 from mr2ct.training.recipe import Recipe, RunSettings, write_recipe
-from mr2ct.training.result import describe, model_to_start_from, write_result
+from mr2ct.training.result import describe, model_to_start_from, prepared_otherwise, write_result
 from mr2ct.training.speed import CountedMethod, Speed, peak_of
 from mr2ct.training.stop_signal import stop_on_signals
 from mr2ct.training.validation import Validation, Window
@@ -62,9 +63,9 @@ def run(
     cases = open_cases(recipe.data, seed=recipe.seed, folder=folder)
     # a store that no bundle can describe is found out now rather than after the training
     description = describe(recipe)
-    if fabric.is_global_zero:
-        write_recipe(recipe, folder / "recipe.yaml")
-        _record_command(folder, fabric, began_with="" if start is None else start.description.weights_sha256)
+    if start is not None and fabric.is_global_zero:
+        for line in prepared_otherwise(start.description, description):
+            say(line)
     generator = build_generator(recipe)
     if start is not None:
         generator.load_state_dict(load_network(start).state_dict())
@@ -72,7 +73,14 @@ def run(
     if fabric.global_rank:
         # the weights begin alike in all processes, dropout does not
         torch.manual_seed(recipe.seed + fabric.global_rank)
-    outcome = _fit(recipe, folder, fabric, method, validate=_validation(recipe, cases, fabric, window), cases=cases)
+
+    def record() -> None:
+        write_recipe(recipe, folder / "recipe.yaml")
+        write_split(cases.split, folder / "split.json")
+        _record_command(folder, fabric, began_with="" if start is None else start.description.weights_sha256)
+
+    validate = _validation(recipe, cases, fabric, window)
+    outcome = _fit(recipe, folder, fabric, method, validate=validate, cases=cases, record=record)
     if fabric.is_global_zero:
         score = "" if math.isinf(outcome.best_mae_hu) else f", best MAE {outcome.best_mae_hu:.1f} HU on validation"
         say(f"{outcome.reason} after {outcome.steps} steps{score}")
@@ -139,11 +147,18 @@ def _device_in_words(fabric: Fabric) -> str:
 
 
 def _fit(
-    recipe: Recipe, folder: Path, fabric: Fabric, method: Method, *, validate: Validation, cases: Cases
+    recipe: Recipe,
+    folder: Path,
+    fabric: Fabric,
+    method: Method,
+    *,
+    validate: Validation,
+    cases: Cases,
+    record: Callable[[], None],
 ) -> Outcome:
     limits = recipe.run
     batches = batch_source(recipe, cases, fabric, folder=folder)
-    seen = RunWitness(folder, total_steps=limits.max_steps, slices=lambda: validate.slices)
+    seen = RunWitness(folder, total_steps=limits.max_steps, slices=lambda: validate.slices, record=record)
     with (
         stop_on_signals() as stop_asked,
         seen if fabric.is_global_zero else nullcontext(SilentWitness()) as witness,

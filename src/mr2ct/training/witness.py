@@ -30,14 +30,22 @@ class RunWitness:
     ----------
     total_steps : for the progress bar. every : steps between two rows of the loss's terms (their means).
     slices : gives the slices last validated, for the pictures (MR | sCT | CT | difference).
+    record : writes down what the run is, once it begins or its checkpoint has been taken back: a checkpoint that is
+        refused changes nothing.
     """
 
     def __init__(
-        self, folder: Path, *, total_steps: int, every: int = 50, slices: Callable[[], Sequence[ScoredSlice]]
+        self,
+        folder: Path,
+        *,
+        total_steps: int,
+        every: int = 50,
+        slices: Callable[[], Sequence[ScoredSlice]],
+        record: Callable[[], None] = lambda: None,
     ) -> None:
         from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
 
-        self._folder, self._every, self._slices = folder, every, slices
+        self._folder, self._every, self._slices, self._record = folder, every, slices, record
         self._sums: dict[str, list[float]] = {}
         self._open = ExitStack()
         columns = (BarColumn(), MofNCompleteColumn(), TimeRemainingColumn(), TextColumn("{task.description}"))
@@ -56,7 +64,8 @@ class RunWitness:
         self._open.close()
 
     def on_start(self, step: int) -> None:
-        """Open the table and the board, and show that `step` steps are done."""
+        """Record the run, open the table and the board, and show that `step` steps are done."""
+        self._record()
         path = self._folder / "metrics.csv"
         rows = _rows_up_to(step, path)
         self._minutes_before = float(rows[-1][1]) if rows else 0.0
