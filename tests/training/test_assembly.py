@@ -10,7 +10,7 @@ from lightning_fabric import Fabric
 from lightning_fabric.plugins import MixedPrecision, Precision
 
 from mr2ct.datasets.case_weights import write_case_weights
-from mr2ct.datasets.splits import Split, read_split, write_split
+from mr2ct.datasets.splits import Split, write_split
 from mr2ct.datasets.store import CaseStore, create_store
 from mr2ct.errors import DataSetError, Mr2ctError
 from mr2ct.training.assembly import (

@@ -19,7 +19,8 @@ def train(
         list[str] | None, typer.Argument(help="Changes, such as data.batch_size=4.", show_default=False)
     ] = None,
     output: Annotated[
-        Path | None, typer.Option("-o", "--output", help="The run folder; by default the one resumed from, or runs/<recipe's name>.")
+        Path | None,
+        typer.Option("-o", "--output", help="The run folder; by default the recipe's to --resume, or runs/<its name>."),
     ] = None,
     resume: Annotated[bool, typer.Option("--resume", help="Go on from the run folder's last checkpoint.")] = False,
     init_from: Annotated[
