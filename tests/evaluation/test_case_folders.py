@@ -9,7 +9,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from mr2ct.errors import DataSetError
-from mr2ct.evaluation.case_folders import UNNAMED, Entry, by_name, entries_of, of_roles, partner, role_and_stem
+from mr2ct.evaluation.case_folders import UNNAMED, entries_beside, entries_of, role_and_stem
 
 
 @pytest.mark.parametrize(
@@ -47,7 +47,7 @@ def touch(root: Path, *names: str) -> Path:
 
 def test_a_tree_is_walked_and_what_is_no_volume_is_not_in_it(tmp_path: Path):
     root = touch(tmp_path, "p1/ct.nii.gz", "p1/notes.txt", ".p2/ct.mha", "p1/.half.nii", "ct/p3.mha", "p4_ct.nrrd")
-    found = {(entry.role, entry.names[0]) for entry in entries_of(root)}
+    found = {(entry.role, entry.name) for entry in entries_of(root)}
     assert found == {("ct", "p1"), ("ct", "p3"), ("ct", "p4")}
 
 
@@ -56,13 +56,17 @@ def test_an_empty_folder_is_an_error(tmp_path: Path):
         entries_of(tmp_path)
 
 
-def test_an_unnamed_volume_counts_only_where_its_folder_names_none(tmp_path: Path):
-    entries = entries_of(touch(tmp_path, "p1/ct.mha", "p1/t2.mha", "p2/scan.mha"))
-    assert {entry.path.name for entry in of_roles(entries, ("ct", UNNAMED))} == {"ct.mha", "scan.mha"}
+def test_folders_that_tell_a_role_are_no_part_of_the_case(tmp_path: Path):
+    found = entries_of(touch(tmp_path, "site1/ct/p1.mha", "site1/mask/p1_mask.mha"))
+    assert [(entry.role, entry.parts) for entry in found] == [("ct", ("site1", "p1")), ("mask", ("site1", "p1"))]
 
 
-def test_a_partner_is_the_only_one_of_a_name():
-    here, there = Entry(Path("a/p1/ct.mha"), "ct", "a/p1", ""), Entry(Path("b/p1/ct.mha"), "ct", "b/p1", "")
-    index = by_name([here, there])
-    assert partner(Entry(Path("p1_sct.mha"), "sct", "", "p1"), index) is None
-    assert partner(Entry(Path("b/p1/sct.mha"), "sct", "b/p1", ""), index) == there
+def test_a_name_that_repeats_its_folder_s_counts_once(tmp_path: Path):
+    [entry] = entries_of(touch(tmp_path, "p1/p1_ct.mha"))
+    assert (entry.parts, entry.in_folder) == (("p1",), False)
+
+
+def test_what_lies_beside_a_volume_is_listed_without_sub_folders(tmp_path: Path):
+    root = touch(tmp_path, "p1/ct.mha", "p1/mask.mha", "p1/old/mask.mha", "p1/notes.txt", "p2/mask.mha")
+    found = [(entry.path, entry.role, entry.parts) for entry in entries_beside(root / "p1" / "ct.mha")]
+    assert found == [(root / "p1/ct.mha", "ct", ("p1",)), (root / "p1/mask.mha", "mask", ("p1",))]

@@ -67,6 +67,69 @@ def test_a_case_without_its_mask_in_the_named_folder_is_excluded(tmp_path: Path)
     assert "no mask of that name" in found.excluded[0].reason
 
 
+HEADS = ["p1/head_ct.mha", "p2/head_ct.mha"]
+
+
+def test_a_mask_is_not_another_patient_s(tmp_path: Path):
+    scts = touch(tmp_path / "s", "p1/head_sct.mha", "p2/head_sct.mha")
+    cts = touch(tmp_path / "c", *HEADS, "p1/head_mask.mha")
+    assert {p.case: p.mask for p in pair(scts, cts).pairs} == {
+        "p1/head": cts / "p1/head_mask.mha", "p2/head": None
+    }  # fmt: skip
+    found = pair(scts, touch(tmp_path / "d", *HEADS), mask=touch(tmp_path / "m", "p1/head_mask.mha"))
+    assert [(p.case, p.mask) for p in found.pairs] == [("p1/head", tmp_path / "m/p1/head_mask.mha")]
+    assert [(e.case, e.reason) for e in found.excluded] == [
+        ("p2/head", f"no mask of that name in {tmp_path / 'm'}")
+    ]  # fmt: skip
+
+
+def test_one_mask_serves_one_case(tmp_path: Path):
+    scts = touch(tmp_path / "s", "p1/head_sct.mha", "p2/head_sct.mha")
+    with pytest.raises(DataSetError, match=r"head_mask.mha goes by the name of another case, too"):
+        pair(scts, touch(tmp_path / "c", *HEADS), mask=touch(tmp_path / "m", "head_mask.mha"))
+    slices = touch(tmp_path / "t", "p1/a_sct.mha", "p1/b_sct.mha")
+    beside = pair(slices, touch(tmp_path / "d", "p1/a_ct.mha", "p1/b_ct.mha", "p1/mask.mha"))
+    assert {p.case: p.mask for p in beside.pairs} == {"a": None, "b": None}
+
+
+def test_an_sct_is_not_compared_with_another_patient_s_ct(tmp_path: Path):
+    scts = touch(tmp_path / "s", "site1/p3.mha", "site2/p2.mha")
+    cts = touch(tmp_path / "c", "site1/p1.mha", "site2/p2.mha", "site2/p4.mha")
+    found = pair(scts, cts)
+    assert [(p.case, p.sct) for p in found.pairs] == [("p2", scts / "site2/p2.mha")]
+    assert [e.case for e in found.excluded] == ["p1", "p3", "p4"]
+    with pytest.raises(DataSetError, match="no sCT has its CT"):
+        pair(touch(tmp_path / "t", "p1/head_sct.mha"), touch(tmp_path / "d", "p2/head_ct.mha"))
+
+
+@pytest.mark.parametrize("sct_name", ["{}.mha", "{}_sct.mha", "{}/mr_sct.mha", "{}/{}_sct.mha"])
+@pytest.mark.parametrize("cases", [["MR_001", "MR_002", "P2"], ["MR_001", "MR_002"], ["001_mri", "002_mri"]])
+def test_a_patient_s_name_may_hold_a_word_for_mr(tmp_path: Path, cases: list[str], sct_name: str):
+    scts = touch(tmp_path / "s", *(sct_name.format(case, case) for case in cases))
+    cts = touch(tmp_path / "c", *(f"{case}.mha" for case in cases))
+    (cts / "cases.csv").write_text("case,patient\n" + "".join(f"{case},anna\n" for case in cases))
+    found = pair(scts, cts, mask=touch(tmp_path / "m", *(f"{case}_mask.mha" for case in cases)))
+    assert [(p.case, p.ct.name, p.patient) for p in found.pairs] == [(c, f"{c}.mha", "anna") for c in sorted(cases)]
+    assert [p.mask.name for p in found.pairs if p.mask] == [f"{case}_mask.mha" for case in sorted(cases)]
+    assert found.excluded == ()
+
+
+def test_an_mr_is_not_taken_for_a_ct(tmp_path: Path):
+    scts = touch(tmp_path / "s", "p1_sct.mha", "p2_mr.mha")
+    for n, names in enumerate((["p1_ct.mha", "p2_mr.mha"], ["p1.mha", "p1_mr.mha", "p2_mr.mha"])):
+        assert [p.case for p in pair(scts, touch(tmp_path / str(n), *names)).pairs] == ["p1"]
+
+
+def test_what_does_not_say_its_role_beside_others_that_do_is_named(tmp_path: Path):
+    found = pair(touch(tmp_path / "s", "a.mha", "b.mha"), touch(tmp_path / "c", "a_ct.mha", "b.mha"))
+    assert [p.case for p in found.pairs] == ["a"]
+    assert [(e.case, e.reason) for e in found.excluded] == [
+        ("b", f"no CT of that name in {tmp_path / 'c'}"), ("b", "its name does not say that it is a CT")
+    ]  # fmt: skip
+    lonely = pair(touch(tmp_path / "t", "P2.mha"), touch(tmp_path / "d", "P2.mha", "MR_001.mha"))
+    assert [(e.case, e.reason) for e in lonely.excluded] == [("MR_001", "its name does not say that it is a CT")]
+
+
 def test_no_name_in_common_is_an_error_that_says_so(tmp_path: Path):
     with pytest.raises(DataSetError, match=r"no sCT has its CT; got a: no CT of that name.*b: no sCT"):
         pair(touch(tmp_path / "s", "a_sct.mha"), touch(tmp_path / "c", "b.mha"))
@@ -88,6 +151,24 @@ def test_two_files_are_one_case_named_after_file_or_folder(tmp_path: Path):
     [named] = pair(folder / "sct.mha", folder / "ct.mha").pairs
     assert (named.case, named.centre, named.mask) == ("1BB007", "B", None)
     assert pair(tmp_path / "x_sct.mha", folder / "ct.mha").pairs[0].case == "x"
+
+
+def test_two_files_find_the_mask_beside_the_ct_as_folders_do(tmp_path: Path):
+    names = ("p1/ct.mha", "p1/mask.mha", "p1/mr.mha", "flat/p1_ct.mha", "flat/p1_mask.mha", "flat/p2_mask.mha")
+    data, sct = touch(tmp_path / "d", *names), touch(tmp_path / "s", "p1/mr_sct.mha") / "p1/mr_sct.mha"
+    [only] = pair(sct, data / "p1/ct.mha").pairs
+    assert (only.mask, only.mr) == (data / "p1/mask.mha", data / "p1/mr.mha")
+    assert pair(sct, data / "flat/p1_ct.mha").pairs[0].mask == data / "flat/p1_mask.mha"
+    other = touch(tmp_path, "other.mha") / "other.mha"
+    assert pair(sct, data / "p1/ct.mha", mask=other).pairs[0].mask == other
+
+
+def test_two_files_take_no_mask_that_may_be_another_case_s(tmp_path: Path):
+    data = touch(tmp_path / "d", "a.mha", "b.mha", "c_mask.mha", "mask.mha")
+    sct = touch(tmp_path / "s", "sct.mha") / "sct.mha"
+    assert pair(sct, data / "a.mha").pairs[0].mask is None
+    # the sCT itself is no other case
+    assert pair(data / "b.mha", data / "a.mha").pairs[0].mask == data / "mask.mha"
 
 
 def test_the_listing_beside_the_cts_tells_patient_and_centre(tmp_path: Path):

@@ -8,8 +8,8 @@ from __future__ import annotations
 
 import os
 import re
-from collections.abc import Iterable, Iterator, Mapping, Sequence
-from dataclasses import dataclass
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 from mr2ct.errors import DataSetError
@@ -32,6 +32,7 @@ ROLE_WORDS = {
 """Words at the start or the end of a name and the role they give; the first of this list wins (`mr_sct` is an sCT)."""
 
 UNNAMED = ""
+_BUT_MR = {word: role for word, role in ROLE_WORDS.items() if role != "mr"}
 _FIRST_WORD, _LAST_WORD = re.compile(r"^([A-Za-z]+)[-_. ]"), re.compile(r"[-_. ]([A-Za-z]+)$")
 
 
@@ -39,27 +40,45 @@ _FIRST_WORD, _LAST_WORD = re.compile(r"^([A-Za-z]+)[-_. ]"), re.compile(r"[-_. ]
 class Entry:
     """One volume of a tree: its path, its role ("" where the name tells none), its folder in the tree, its bare name.
 
+    `folder` leaves out folders that tell a role. `whole` is the bare name with the words for MR, "" where it has none:
+    `MR_001.nii.gz` is the MR of 001, or a volume of MR_001.
+
     Example
     -------
-    >>> Entry(Path("out/p1/mr_sct.nii.gz"), "sct", "p1", "").names
-    ('p1',)
+    >>> Entry(Path("out/p1/mr_sct.nii.gz"), "sct", "p1", "").name
+    'p1'
     """
 
     path: Path
     role: str
     folder: str
     stem: str
+    whole: str = ""
 
     @property
-    def names(self) -> tuple[str, ...]:
-        """What the case may be called, the likeliest first; one empty name where neither file nor folder tells."""
-        leaf = self.folder.rsplit("/", 1)[-1]
-        full = "/".join(part for part in (self.folder, self.stem) if part)
-        return tuple(dict.fromkeys([self.stem or leaf, leaf, full] if leaf else [self.stem]))
+    def folders(self) -> tuple[str, ...]:
+        """The names of the folders it lies in, the outermost first."""
+        return tuple(self.folder.split("/")) if self.folder else ()
+
+    @property
+    def parts(self) -> tuple[str, ...]:
+        """The case's full name: folders and bare name, once where that repeats the folder's; () where neither tells."""
+        repeated = not self.stem or self.folders[-1:] == (self.stem,)
+        return self.folders if repeated else (*self.folders, self.stem)
+
+    @property
+    def name(self) -> str:
+        """What the case is called: the last of `parts`, "" where there is none."""
+        return self.parts[-1] if self.parts else UNNAMED
+
+    @property
+    def in_folder(self) -> bool:
+        """Whether it has a name of its own in a folder, such as `p1/head_ct.mha`: either may be the case's."""
+        return 0 < len(self.folders) < len(self.parts)
 
 
-def role_and_stem(name: str) -> tuple[str, str]:
-    """The role that a volume's name (without suffix) tells, and the rest of the name.
+def role_and_stem(name: str, words: Mapping[str, str] = ROLE_WORDS) -> tuple[str, str]:
+    """The role that a volume's name (without suffix) tells by these words, and the rest of the name.
 
     Example
     -------
@@ -68,20 +87,18 @@ def role_and_stem(name: str) -> tuple[str, str]:
     """
     found, stem = [], name
     while True:
-        word = next((m for m in (_LAST_WORD.search(stem), _FIRST_WORD.search(stem)) if m and _is_role(m[1])), None)
+        word = next(
+            (m for m in (_LAST_WORD.search(stem), _FIRST_WORD.search(stem)) if m and m[1].lower() in words), None
+        )
         if word is None:
             break
         found.append(word[1].lower())
         stem = stem[: word.start()] + stem[word.end() :]
-    if _is_role(stem):
+    if stem.lower() in words:
         found.append(stem.lower())
         stem = ""
-    order = list(ROLE_WORDS)
-    return (ROLE_WORDS[min(found, key=order.index)] if found else UNNAMED), stem
-
-
-def _is_role(word: str) -> bool:
-    return word.lower() in ROLE_WORDS
+    order = list(words)
+    return (words[min(found, key=order.index)] if found else UNNAMED), stem
 
 
 def entries_of(root: Path) -> tuple[Entry, ...]:
@@ -105,11 +122,30 @@ def entries_of(root: Path) -> tuple[Entry, ...]:
     return found
 
 
+def entries_beside(path: Path) -> tuple[Entry, ...]:
+    """The volumes of the folder that `path` lies in, not those of its sub-folders, as entries of that folder's parent.
+
+    Example
+    -------
+    >>> entries_beside(Path("no such folder") / "ct.mha")
+    ()
+    """
+    here = path.parent
+    found = sorted(p for p in here.iterdir() if _is_volume(p)) if here.is_dir() else ()
+    return tuple(replace(_entry(p, here), folder=here.resolve().name) for p in found)
+
+
 def is_series_folder(path: Path) -> bool:
     """Whether a folder is one volume: DICOM slices, or slices that mr2ct wrote as pictures."""
     if not path.is_dir():
         return False
     return (path / FOLDER_SIDECAR).is_file() or any(part.is_file() and is_dicom_path(part) for part in path.iterdir())
+
+
+def _is_volume(path: Path) -> bool:
+    return not path.name.startswith(".") and (
+        is_series_folder(path) if path.is_dir() else volume_suffix(path) in READERS
+    )
 
 
 def _walk(root: Path) -> Iterator[Entry]:
@@ -127,55 +163,11 @@ def _walk(root: Path) -> Iterator[Entry]:
 
 def _entry(path: Path, root: Path) -> Entry:
     role, stem = role_and_stem(volume_name(path))
-    folders = list(path.parent.relative_to(root).parts)
+    folders = path.parent.relative_to(root).parts
+    telling = [ROLE_WORDS[name.lower()] for name in folders if name.lower() in ROLE_WORDS]
+    folder = "/".join(name for name in folders if name.lower() not in ROLE_WORDS)
     if role == UNNAMED:
         # images/ct/p07.mha: the folder tells the role
-        telling = next((n for n in reversed(range(len(folders))) if _is_role(folders[n])), None)
-        role = UNNAMED if telling is None else ROLE_WORDS[folders.pop(telling).lower()]
-    return Entry(path, role, "/".join(folders), stem)
-
-
-def of_roles(entries: Iterable[Entry], roles: Sequence[str]) -> tuple[Entry, ...]:
-    """The entries of these roles; of each folder only those of the first role that it holds.
-
-    Example
-    -------
-    >>> named, bare = Entry(Path("p1/ct.mha"), "ct", "p1", ""), Entry(Path("p1/t2.mha"), "", "p1", "t2")
-    >>> of_roles([bare, named], ("ct", UNNAMED)) == (named,)
-    True
-    """
-    entries = tuple(entries)
-    first: dict[Path, int] = {}
-    for entry in entries:
-        if entry.role in roles:
-            rank = roles.index(entry.role)
-            first[entry.path.parent] = min(rank, first.get(entry.path.parent, rank))
-    return tuple(e for e in entries if e.role in roles and roles.index(e.role) == first[e.path.parent])
-
-
-def by_name(entries: Iterable[Entry]) -> dict[str, tuple[Entry, ...]]:
-    """Every name that an entry may go by -> the entries that do.
-
-    Example
-    -------
-    >>> list(by_name([Entry(Path("p1/ct.mha"), "ct", "p1", "")]))
-    ['p1']
-    """
-    found: dict[str, list[Entry]] = {}
-    for entry in entries:
-        for name in entry.names:
-            found.setdefault(name, []).append(entry)
-    return {name: tuple(group) for name, group in found.items()}
-
-
-def partner(entry: Entry, index: Mapping[str, tuple[Entry, ...]]) -> Entry | None:
-    """The one entry that `index` (see `by_name`) holds by a name of `entry`, its likeliest first; None where none.
-
-    Example
-    -------
-    >>> ct = Entry(Path("p1/ct.mha"), "ct", "p1", "")
-    >>> partner(Entry(Path("p1_sct.mha"), "sct", "", "p1"), by_name([ct])) == ct
-    True
-    """
-    groups = (index.get(name, ()) for name in entry.names)
-    return next((group[0] for group in groups if len(group) == 1), None)
+        return Entry(path, telling[-1] if telling else UNNAMED, folder, stem)
+    whole = role_and_stem(volume_name(path), _BUT_MR)[1]
+    return Entry(path, role, folder, stem, whole if stem and whole != stem else "")

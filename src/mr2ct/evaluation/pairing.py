@@ -6,26 +6,20 @@ What finds no partner is named with the reason, never dropped.
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Iterable, Mapping
+from collections.abc import Collection, Iterable, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 
-from mr2ct.datasets.case_names import Origin, origin_of, read_listing, read_rows
+from mr2ct.datasets.case_names import origin_of, read_listing, read_rows
 from mr2ct.errors import DataSetError, InputError
-from mr2ct.evaluation.case_folders import (
-    UNNAMED,
-    Entry,
-    by_name,
-    entries_of,
-    is_series_folder,
-    of_roles,
-    partner,
-    role_and_stem,
-)
+from mr2ct.evaluation.case_folders import Entry, entries_beside, entries_of, is_series_folder, role_and_stem
+from mr2ct.evaluation.case_matching import closest, matched, names_of, why_alone
+from mr2ct.evaluation.case_roles import Candidates, candidates
 from mr2ct.io.formats import volume_name
 
 _PARTS = ("mask", "mr", "labels_sct", "labels_ct")
 _ROLE_OF_PART = {"mask": "mask", "mr": "mr", "labels_sct": "labels", "labels_ct": "labels"}
+_BESIDE_CT = ("mask", "mr")
 
 
 @dataclass(frozen=True)
@@ -81,7 +75,7 @@ class Sources:
 def find_pairs(sources: Sources) -> Pairing:
     """Pair the sCTs of `sources` with their CTs.
 
-    Folders are paired by name, see `mr2ct.evaluation.case_folders`. Masks and MRs that lie beside the CTs (as in the
+    Folders are paired by name, see `mr2ct.evaluation.case_matching`. Masks and MRs that lie beside the CTs (as in the
     SynthRAD layout) are taken unless others are named. Patient and centre come from the CSV, from `cases.csv` in one of
     the folders, or from SynthRAD names.
 
@@ -141,8 +135,11 @@ def _single(sources: Sources) -> CasePair:
             raise DataSetError(f"a folder for the {part} of one case", got=str(path), expected="a file")
     case = _own_name(sources.sct) or _own_name(sources.ct) or volume_name(sources.sct)
     origin = origin_of(case, read_listing(sources.ct.parent) or read_listing(sources.ct.parent.parent))
-    parts = {part: sources.parts.get(part) for part in _PARTS}
-    return CasePair(case, origin.patient, origin.centre, sources.sct, sources.ct, **parts)
+    sct_file = sources.sct.resolve()
+    beside = tuple(entry for entry in entries_beside(sources.ct) if entry.path.resolve() != sct_file)
+    cts = candidates(beside, "ct")
+    found = {part: _paths(cts, _beside(part, beside, {sources.ct})).get(sources.ct) for part in _BESIDE_CT}
+    return CasePair(case, origin.patient, origin.centre, sources.sct, sources.ct, **(found | dict(sources.parts)))
 
 
 def _own_name(path: Path) -> str:
@@ -179,72 +176,99 @@ def _name_in_row(row: Mapping[str, str], line: int) -> str:
 
 def _from_folders(sources: Sources) -> Pairing:
     sct_root, ct_root = sources.sct, Path(str(sources.ct))
-    in_sct_root, in_ct_root = entries_of(sct_root), entries_of(ct_root)
-    scts = of_roles(in_sct_root, ("sct", UNNAMED)) or of_roles(in_sct_root, ("ct",))
-    cts = of_roles(in_ct_root, ("ct", UNNAMED))
+    in_ct_root = entries_of(ct_root)
+    scts, cts = candidates(entries_of(sct_root), "sct"), candidates(in_ct_root, "ct")
     listed = read_listing(ct_root) or read_listing(sct_root)
-    index = by_name(cts)
-    matched: dict[Path, list[Entry]] = {ct.path: [] for ct in cts}
-    excluded = []
-    for sct in scts:
-        found = partner(sct, index)
-        if found is None:
-            case = sct.names[0] or sct.path.name
-            reason = f"no CT of that name in {ct_root}"
-            excluded.append(Exclusion(case, reason, origin_of(case, listed).patient))
-        else:
-            matched[found.path].append(sct)
-    parts = {part: by_name(_entries_of_part(part, sources, in_ct_root)) for part in _PARTS}
-    pairs = []
-    for ct in cts:
-        case = (ct.names[0] if len(index[ct.names[0]]) == 1 else ct.names[-1]) or ct_root.resolve().name
+    found = matched(scts, cts)
+    paired = {entry.path for pair in found for entry in pair}
+    named = _case_names((*(ct for _, ct in found), *cts.usual), ct_root)
+    parts = {part: _candidates_of_part(part, sources, in_ct_root, paired) for part in _PARTS}
+    files = {part: _paths(cts, own) for part, own in parts.items()}
+    lacking = _lacking(sources, [ct for _, ct in found], parts, files)
+    pairs, excluded = [], []
+    for sct, ct in found:
+        case, own = named[ct.path], {part: paths.get(ct.path) for part, paths in files.items()}
         origin = origin_of(case, listed)
-        reason = _why_not_one(matched[ct.path], sct_root)
-        if not reason:
-            pair = _pair(case, origin, matched[ct.path][0], ct=ct, parts=parts)
-            lacking = [p for p in sources.parts if p != "mr" and getattr(pair, p) is None]
-            reason = "; ".join(f"no {part} of that name in {sources.parts[part]}" for part in lacking)
-        if reason:
-            excluded.append(Exclusion(case, reason, origin.patient))
+        if ct.path in lacking:
+            excluded.append(Exclusion(case, lacking[ct.path], origin.patient))
         else:
-            pairs.append(pair)
+            pairs.append(CasePair(case, origin.patient, origin.centre, sct.path, ct.path, **own))
+    alone = _why_alone(scts, cts, paired, roots=(sct_root, ct_root))
+    named = _case_names((*scts.usual, *scts.unsure), sct_root) | _case_names(cts.unsure, ct_root) | named
+    excluded += [Exclusion(named[path], why, origin_of(named[path], listed).patient) for path, why in alone.items()]
     return _checked(Pairing(tuple(pairs), tuple(excluded)), wanted=f"the same case names in {sct_root} and {ct_root}")
 
 
-def _why_not_one(scts: list[Entry], sct_root: Path) -> str:
-    if not scts:
-        return f"no sCT of that name in {sct_root}"
-    return "" if len(scts) == 1 else f"several sCTs of that name: {', '.join(str(sct.path) for sct in scts)}"
+def _case_names(entries: Iterable[Entry], root: Path) -> dict[Path, str]:
+    """What each case is called: its name where it is the only one of that name, else its full name."""
+    own = {entry.path: entry for entry in reversed(tuple(entries))}
+    counts = Counter(entry.name for entry in own.values())
+    return {
+        path: (entry.name if counts[entry.name] == 1 else "/".join(entry.parts)) or root.resolve().name
+        for path, entry in own.items()
+    }
 
 
-def _entries_of_part(part: str, sources: Sources, in_ct_root: tuple[Entry, ...]) -> tuple[Entry, ...]:
-    """Where a mask, an MR or labels may be: in the folder named for it; masks and MRs also beside the CTs."""
-    role, named = _ROLE_OF_PART[part], sources.parts.get(part)
+def _why_alone(
+    scts: Candidates, cts: Candidates, paired: Collection[Path], *, roots: tuple[Path, Path]
+) -> dict[Path, str]:
+    """Why each sCT and CT that is in no pair is in none; several sCTs of one CT are named with that CT alone."""
+    sct_names, ct_names = names_of(scts.usual), names_of(cts.usual)
+    reasons, said = {}, set(paired)
+    for ct in cts.usual:
+        if ct.path not in paired:
+            reasons[ct.path] = why_alone(ct, sct_names, "sCT", roots[0])
+            several = closest(ct, sct_names)
+            said |= {sct.path for sct in several if len(several) > 1}
+    reasons |= {sct.path: why_alone(sct, ct_names, "CT", roots[1]) for sct in scts.usual if sct.path not in said}
+    for kind, own in (("a CT", cts), ("an sCT", scts)):
+        unsaid = (entry for entry in own.unsure if entry.path not in paired and entry.path not in reasons)
+        reasons |= {entry.path: f"its name does not say that it is {kind}" for entry in unsaid}
+    return reasons
+
+
+def _candidates_of_part(
+    part: str, sources: Sources, in_ct_root: Iterable[Entry], taken: Collection[Path]
+) -> Candidates:
+    """What may be a mask, an MR or labels: in the folder named for it; masks and MRs also beside the CTs."""
+    named = sources.parts.get(part)
     if named is None:
-        return of_roles(in_ct_root, (role,)) if part in ("mask", "mr") else ()
+        return _beside(part, in_ct_root, taken) if part in _BESIDE_CT else Candidates()
     if _is_one_volume(named):
         raise DataSetError(f"one {part} for a folder of cases", got=str(named), expected="a folder of the same names")
-    return of_roles(entries_of(named), (role, UNNAMED))
+    return candidates(entries_of(named), _ROLE_OF_PART[part])
 
 
-def _pair(
-    case: str, origin: Origin, sct: Entry, *, ct: Entry, parts: Mapping[str, Mapping[str, tuple[Entry, ...]]]
-) -> CasePair:
-    found = {part: partner(ct, index) for part, index in parts.items()}
-    paths = {part: None if entry is None else entry.path for part, entry in found.items()}
-    return CasePair(case, origin.patient, origin.centre, sct.path, ct.path, **paths)
+def _beside(part: str, in_ct_root: Iterable[Entry], taken: Collection[Path]) -> Candidates:
+    role = _ROLE_OF_PART[part]
+    return candidates((entry for entry in in_ct_root if entry.role == role and entry.path not in taken), role)
+
+
+def _paths(cts: Candidates, others: Candidates) -> dict[Path, Path]:
+    return {ct.path: other.path for ct, other in matched(cts, others)}
+
+
+def _lacking(
+    sources: Sources, cts: Iterable[Entry], parts: Mapping[str, Candidates], files: Mapping[str, Mapping[Path, Path]]
+) -> dict[Path, str]:
+    """Why a CT has no mask or labels in the folder that was named for them."""
+    reasons: dict[Path, list[str]] = {}
+    for part, root in sources.parts.items():
+        names, kind = names_of(parts[part].usual), "mask" if part == "mask" else "label map"
+        for ct in cts:
+            if part != "mr" and ct.path not in files[part]:
+                reasons.setdefault(ct.path, []).append(why_alone(ct, names, kind, root))
+    return {path: "; ".join(own) for path, own in reasons.items()}
 
 
 def _checked(pairing: Pairing, *, wanted: str) -> Pairing:
     """The pairing, sorted; DataSetError where nothing was paired or two pairs have one name."""
+    excluded = tuple(sorted(pairing.excluded, key=lambda e: e.case))
     if not pairing.pairs:
-        reasons = "; ".join(f"{e.case}: {e.reason}" for e in pairing.excluded[:5])
+        reasons = "; ".join(f"{e.case}: {e.reason}" for e in excluded[:5])
         raise DataSetError("no sCT has its CT", got=reasons or None, expected=wanted)
     counts = Counter(pair.case for pair in pairing.pairs)
     doubled = sorted(case for case, count in counts.items() if count > 1)
     if doubled:
         raise DataSetError("two cases of one name", got=", ".join(doubled[:5]), remedy="give each a name of its own")
-    return Pairing(
-        tuple(sorted(pairing.pairs, key=lambda pair: pair.case)),
-        tuple(sorted(pairing.excluded, key=lambda e: e.case)),
-    )
+    return Pairing(tuple(sorted(pairing.pairs, key=lambda pair: pair.case)), excluded)
