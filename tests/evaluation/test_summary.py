@@ -86,6 +86,34 @@ def test_models_are_compared_on_the_cases_they_share(scored: Evaluation, tmp_pat
     assert len(record["comparison"]["paired_tests"]) == 3
 
 
+def with_psnr(evaluation: Evaluation, model: str, psnrs_db: list[float]) -> Evaluation:
+    """The first cases with other PSNR."""
+    cases = tuple(
+        replace(case, score=replace(case.score, image=case.score.image | {"psnr_db": psnr}))
+        for case, psnr in zip(evaluation.cases, psnrs_db, strict=False)
+    )
+    return Evaluation(model, evaluation.protocol, cases)
+
+
+def test_a_perfect_model_is_compared_by_the_other_metrics(scored: Evaluation, tmp_path: Path):
+    perfect = with_psnr(scored, "perfect", [math.inf] * 6)
+    tests, ranks = compare([scored, perfect])
+    assert {test.metric for test in tests} == {"mae_hu", "ssim"}
+    assert [list(rank.scores) for rank in ranks] == [["mae_hu", "ssim"]] * 2
+    write_summary(tmp_path / "summary.json", [scored, perfect], seed=0)
+    assert json.loads((tmp_path / "summary.json").read_text())["comparison"]["ranks"]
+
+
+def test_models_are_compared_on_the_cases_that_all_have_figures_of(scored: Evaluation):
+    # the first is better on every case on which both have a PSNR, and its mean over all its own cases is lower
+    first = with_psnr(scored, "first", [10.0, 10.0, 40.0, 40.0])
+    second = with_psnr(scored, "second", [math.inf, math.nan, 30.0, 30.0])
+    tests, ranks = compare([first, second])
+    [psnr] = [test for test in tests if test.metric == "psnr_db"]
+    assert (psnr.n_patients, psnr.hodges_lehmann) == (1, 10.0)
+    assert {rank.model: rank.scores["psnr_db"] for rank in ranks} == {"first": 1.0, "second": 0.0}
+
+
 def test_extra_figures_are_figures(scored: Evaluation):
     case = replace(scored.cases[0], extras={"gamma_2mm_percent": 99.0})
     assert figures_of(case)["gamma_2mm_percent"] == 99.0

@@ -11,6 +11,8 @@ from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
 from typing import Any
 
+import numpy as np
+
 import mr2ct
 from mr2ct.evaluation.comparison import PairedTest, Ranked, paired_tests, rank_table
 from mr2ct.evaluation.metric_names import IMAGE_METRICS
@@ -94,23 +96,27 @@ def common_cases(evaluations: Sequence[Evaluation]) -> tuple[str, ...]:
 def compare(evaluations: Sequence[Evaluation]) -> tuple[tuple[PairedTest, ...], tuple[Ranked, ...]]:
     """Paired tests and rank table of two or more models, on the cases they share and the metrics of the protocol.
 
+    On each metric only the cases on which every model has a finite figure count; a metric without any is left out (PSNR
+    where a model is perfect).
+
     Example
     -------
     >>> tests, ranks = compare([first, second])  # doctest: +SKIP
     """
-    shared = set(common_cases(evaluations))
-    metrics = keys_in_order([case.score.image for evaluation in evaluations for case in evaluation.cases])
-    figures: dict[str, dict[str, dict[str, float]]] = {metric: {} for metric in metrics}
+    figures: dict[str, dict[str, dict[str, float]]] = {}
     means: dict[str, dict[str, float]] = {}
-    for evaluation in evaluations:
-        cases = [case for case in evaluation.cases if case.pair.case in shared]
-        patients = [case.pair.patient for case in cases]
-        for metric in metrics:
-            values = [case.score.image.get(metric, math.nan) for case in cases]
-            figures[metric][evaluation.model] = patient_means(values, patients)
-            finite = [value for value in values if math.isfinite(value)]
-            if finite:
-                means.setdefault(evaluation.model, {})[metric] = sum(finite) / len(finite)
+    shared = common_cases(evaluations)
+    cases = {e.model: [case for case in e.cases if case.pair.case in shared] for e in evaluations}
+    for metric in keys_in_order([case.score.image for evaluation in evaluations for case in evaluation.cases]):
+        values = {model: [case.score.image.get(metric, math.nan) for case in own] for model, own in cases.items()}
+        finite = np.flatnonzero(np.isfinite(list(values.values())).all(axis=0))
+        if not finite.size:
+            continue
+        figures[metric] = {}
+        for model, own in cases.items():
+            kept = [values[model][n] for n in finite]
+            figures[metric][model] = patient_means(kept, [own[n].pair.patient for n in finite])
+            means.setdefault(model, {})[metric] = sum(kept) / len(kept)
     return paired_tests(figures), rank_table(means)
 
 
