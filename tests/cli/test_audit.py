@@ -81,3 +81,10 @@ def test_unpaired_data_and_missing_splits_are_refused(data: Path, tmp_path: Path
     assert audit(data, "-o", tmp_path / "out", "--split", tmp_path / "none.json") == 2
     assert "no split file" in capsys.readouterr().err
     assert not (tmp_path / "out").exists()
+
+
+def test_a_folder_that_cannot_be_written_is_refused_before_the_work(data: Path, tmp_path: Path, capsys, monkeypatch):
+    monkeypatch.setattr("mr2ct.trust.pair_audit.audit", lambda *_, **__: pytest.fail("the pairs were audited"))
+    (tmp_path / "out").write_text("a file")
+    assert audit(data, "-o", tmp_path / "out") == 2
+    assert "cannot write to" in capsys.readouterr().err

@@ -130,3 +130,52 @@ def test_a_single_bad_pair_is_one_line_and_exit_code_2(truth, converted, tmp_pat
 def test_a_bad_also_is_refused(truth: Path, converted: Path, tmp_path: Path, capsys, also: str, words: str):
     assert evaluate(converted, truth, "--also", also, "-o", tmp_path / "r") == 2
     assert words in capsys.readouterr().err
+
+
+@pytest.mark.parametrize("where", ["truth", "r"])
+def test_a_listing_of_patients_is_not_replaced(truth: Path, converted: Path, tmp_path: Path, capsys, where: str):
+    listing = tmp_path / where / "cases.csv"
+    listing.parent.mkdir(exist_ok=True)
+    listing.write_text("case,patient\n1BA001-x,anna\n")
+    assert evaluate(converted, truth, "-o", listing.parent, "--pictures", "0") == 2
+    assert "cases.csv is not a report's, and would be replaced" in capsys.readouterr().err
+    assert [path for path in listing.parent.iterdir() if path.suffix in (".html", ".json")] == []
+    assert listing.read_text() == "case,patient\n1BA001-x,anna\n"
+
+
+def test_a_report_replaces_a_report_but_not_among_the_images(truth: Path, converted: Path, tmp_path: Path, capsys):
+    for folder, code in (("r", 0), ("first", 2)):
+        assert evaluate(converted, truth, "-o", tmp_path / folder, "--pictures", "0") == 0
+        assert evaluate(converted, truth, "-o", tmp_path / folder, "--pictures", "0") == code
+    assert "is a folder of sCTs or CTs" in capsys.readouterr().err
+
+
+def test_a_report_that_cannot_be_written_is_refused_before_the_work(truth: Path, converted: Path, tmp_path, capsys):
+    (tmp_path / "r").write_text("a file")
+    (converted / CASES[0] / "mr_sct.nii.gz").write_bytes(b"cut off")
+    assert evaluate(converted, truth, "-o", tmp_path / "r") == 2
+    error = capsys.readouterr().err
+    assert "cannot write to" in error
+    assert "failed: " not in error
+
+
+def test_a_perfect_model_costs_no_comparison(truth: Path, converted: Path, tmp_path: Path, write_converted):
+    perfect = write_converted(tmp_path / "other", CASES, error_hu=0.0)
+    assert evaluate(converted, truth, "--also", f"perfect={perfect}", "-o", tmp_path / "r", "--pictures", "0") == 0
+    ranks = json.loads((tmp_path / "r" / "summary.json").read_text())["comparison"]["ranks"]
+    assert [(rank["model"], "psnr_db" in rank["scores"]) for rank in ranks] == [("perfect", False), ("first", False)]
+    assert (tmp_path / "r" / "report.html").exists()
+
+
+@pytest.mark.parametrize(
+    ("options", "words"),
+    [
+        (["--labels-sct", "x"], "label maps of the sCTs alone"),
+        (["--labels-ct", "x"], "label maps of the CTs alone"),
+        (["--target-label", "3"], "a target without a dose"),
+    ],
+)
+def test_an_option_that_nothing_would_be_done_with_is_refused(truth, converted, tmp_path, capsys, options, words: str):
+    assert evaluate(converted, truth, *options, "-o", tmp_path / "r") == 2
+    assert words in capsys.readouterr().err
+    assert not (tmp_path / "r").exists()

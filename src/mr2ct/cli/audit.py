@@ -40,6 +40,7 @@ def audit(  # noqa: PLR0913
     """
     from mr2ct.datasets.case_images import Reading
     from mr2ct.datasets.layouts import Sources, find_cases
+    from mr2ct.io.atomic import require_writable
     from mr2ct.trust.audit_files import SHEET_PNG, write_audit
     from mr2ct.trust.audit_sheet import write_sheet
     from mr2ct.trust.pair_audit import audit as audit_pairs
@@ -47,6 +48,7 @@ def audit(  # noqa: PLR0913
 
     reading = Reading("rigid" if register else "same", picture_spacing_mm, hu_window)
     sides = None if split is None else read_sides(split)
+    require_writable(output)
     found = find_cases(Sources(data, mr, ct), layout)
     count = jobs or min(_MOST_JOBS, os.cpu_count() or 1)
     with _progress(len(found.cases)) as report:

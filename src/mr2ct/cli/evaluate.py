@@ -15,7 +15,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from mr2ct.errors import DataSetError
+from mr2ct.errors import DataSetError, InputError
 from mr2ct.hounsfield import AIR_BELOW_HU, BONE_ABOVE_HU
 
 if TYPE_CHECKING:
@@ -74,23 +74,36 @@ def evaluate(  # noqa: PLR0913 - the command's options
     OUT gets report.html, cases.csv and summary.json. Cases without a partner are named and left out; if one cannot be
     scored, the others are, and the exit code is 1.
     """
-    from mr2ct.evaluation.pairing import Sources
     from mr2ct.evaluation.scoring import ScoringOptions
     from mr2ct.evaluation.tissue_metrics import TissueThresholds
 
-    sources = Sources(sct, ct, _given(mask=mask, mr=mr, labels_sct=labels_sct, labels_ct=labels_ct))
+    _require_use_of_labels(labels_sct, labels_ct, target_label, dose=dose)
+    sources = _sources(sct, ct, mask=mask, mr=mr, labels_sct=labels_sct, labels_ct=labels_ct)
     thresholds = TissueThresholds(air_below, bone_above)
     options = ScoringOptions(protocol.value, thresholds, path_length, _beams(dose, beam), target_label, skull)
-    model = name or (sct.resolve().name if sct.is_dir() else "sCT")
-    pairings = _pair({model: sources} | _others(also or (), sources, taken=model), split)
+    models = _models(sources, name, also or ())
+    _require_report(out, models)
+    pairings = _pair(models, split)
     evaluations = [_score(each, pairing, options, jobs=jobs) for each, pairing in pairings.items()]
     _write(out, evaluations, _provenance(seed, options), pictures=pictures)
     if any(len(done.cases) < len(pairings[done.model].pairs) for done in evaluations):
         raise typer.Exit(1)
 
 
-def _given(**parts: Path | None) -> dict[str, Path]:
-    return {part: path for part, path in parts.items() if path is not None}
+def _sources(sct: Path, ct: Path | None, **parts: Path | None) -> Sources:
+    from mr2ct.evaluation.pairing import Sources
+
+    return Sources(sct, ct, {part: path for part, path in parts.items() if path is not None})
+
+
+def _require_use_of_labels(sct: Path | None, ct: Path | None, target: int | None, *, dose: bool) -> None:
+    """Raise InputError where label maps or a target are given that nothing would be done with."""
+    if sct is not None and ct is None:
+        raise InputError("label maps of the sCTs alone", got="--labels-sct", expected="--labels-ct, too")
+    if ct is not None and sct is None and not dose:
+        raise InputError("label maps of the CTs alone", got="--labels-ct", expected="--labels-sct, too, or --dose")
+    if target is not None and not dose:
+        raise InputError("a target without a dose", got=f"--target-label {target}", expected="--dose, too")
 
 
 def _beams(dose: bool, beam: Beam) -> tuple[str, ...]:
@@ -99,17 +112,24 @@ def _beams(dose: bool, beam: Beam) -> tuple[str, ...]:
     return (Beam.PHOTON.value, Beam.PROTON.value) if beam is Beam.BOTH else (beam.value,)
 
 
-def _others(also: Sequence[str], sources: Sources, *, taken: str) -> dict[str, Sources]:
-    """The sources of the further models: the same CTs and masks, other sCTs."""
-    found: dict[str, Sources] = {}
+def _models(sources: Sources, name: str | None, also: Sequence[str]) -> dict[str, Sources]:
+    """The sources of each model, the first one's first: the same CTs and masks, other sCTs."""
+    found = {name or (sources.sct.resolve().name if sources.sct.is_dir() else "sCT"): sources}
     for words in also:
         model, equals, path = words.partition("=")
         if not (model and equals and path):
             raise DataSetError("unusable --also", got=repr(words), expected="NAME=SCT, such as pix2pix=out/pix2pix")
-        if model == taken or model in found:
+        if model in found:
             raise DataSetError("two models of one name", got=model, remedy="name them with --name and --also")
         found[model] = replace(sources, sct=Path(path), ct=None if path.lower().endswith(".csv") else sources.ct)
     return found
+
+
+def _require_report(out: Path, models: Mapping[str, Sources]) -> None:
+    from mr2ct.evaluation.report import require_report_folder
+
+    inputs = [path for own in models.values() for path in (own.sct, own.ct) if path is not None]
+    require_report_folder(out, list(models), sources=inputs)
 
 
 def _pair(sources: Mapping[str, Sources], split: Path | None) -> dict[str, Pairing]:

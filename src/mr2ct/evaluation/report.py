@@ -3,13 +3,13 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from importlib.resources import files
 from pathlib import Path
 from string import Template
 
-from mr2ct.errors import DataSetError
+from mr2ct.errors import DataSetError, InputError
 from mr2ct.evaluation.metric_names import metric_name
 from mr2ct.evaluation.report_html import Html, note, paragraph, section, text
 from mr2ct.evaluation.report_method import method_sentences
@@ -24,9 +24,16 @@ from mr2ct.evaluation.report_results import (
 )
 from mr2ct.evaluation.report_tables import case_table, checksum_table, interval
 from mr2ct.evaluation.scoring import Evaluation
-from mr2ct.evaluation.summary import by_tissue, software, summarise_figures, write_cases, write_summary
+from mr2ct.evaluation.summary import (
+    FIRST_COLUMNS,
+    by_tissue,
+    software,
+    summarise_figures,
+    write_cases,
+    write_summary,
+)
 from mr2ct.evaluation.tissue_metrics import DEFAULT_THRESHOLDS, TissueThresholds
-from mr2ct.io.atomic import atomic_file
+from mr2ct.io.atomic import atomic_file, require_writable
 
 _MOST_LINES = 40
 _NUMBER = re.compile(r"\d+(?:\.\d+)?")
@@ -65,16 +72,59 @@ def write_report(
     >>> write_report(Path("report"), [evaluation], provenance)  # doctest: +SKIP
     """
     _require_comparable(evaluations)
-    first, *others = evaluations
-    page, figures, summary = folder / "report.html", folder / "cases.csv", folder / "summary.json"
-    tables = {figures: first} | {folder / f"cases_{_file_name(other.model)}.csv": other for other in others}
-    for path, evaluation in tables.items():
+    page, tables, summary = _paths(folder, [evaluation.model for evaluation in evaluations])
+    for path, evaluation in zip(tables, evaluations, strict=True):
         write_cases(path, evaluation)
     write_summary(summary, evaluations, seed=provenance.seed)
     html = render_report(evaluations, provenance, pictures=pictures)
     with atomic_file(page) as temporary:
         temporary.write_text(html, encoding="utf-8")
     return (page, *tables, summary)
+
+
+def require_report_folder(folder: Path, models: Sequence[str], *, sources: Iterable[Path]) -> None:
+    """Raise where a report in `folder` could not be written, or would take the place of something else.
+
+    To be asked before the cases are scored. `models` are those of the report, `sources` what it is made from.
+
+    Raises
+    ------
+    InputError : nothing can be written there; a `cases.csv` that is not a report's, such as a listing of patients;
+    the folder of the sCTs or CTs, where there is a file of one of the report's names.
+
+    Example
+    -------
+    >>> require_report_folder(Path("not-there"), ["unet"], sources=[Path("out"), Path("DATA")])
+    """
+    require_writable(folder)
+    page, tables, summary = _paths(folder, models)
+    for table in tables:
+        if table.exists() and not _is_of_a_report(table):
+            raise InputError(
+                f"{table} is not a report's, and would be replaced",
+                expected=f"columns {', '.join(FIRST_COLUMNS)}",
+                remedy="choose another output folder",
+            )
+    there = [path.name for path in (page, *tables, summary) if path.exists()]
+    if there and any(folder.resolve() == (path if path.is_dir() else path.parent).resolve() for path in sources):
+        raise InputError(
+            f"{folder} is a folder of sCTs or CTs, and files in it would be replaced",
+            got=", ".join(there),
+            remedy="choose another output folder",
+        )
+
+
+def _paths(folder: Path, models: Sequence[str]) -> tuple[Path, list[Path], Path]:
+    """Page, a table a model, the first one's first, and summary."""
+    others = [folder / f"cases_{_file_name(model)}.csv" for model in models[1:]]
+    return folder / "report.html", [folder / "cases.csv", *others], folder / "summary.json"
+
+
+def _is_of_a_report(table: Path) -> bool:
+    try:
+        return table.read_bytes().startswith(",".join(FIRST_COLUMNS).encode())
+    except OSError:
+        return False
 
 
 def render_report(evaluations: Sequence[Evaluation], provenance: Provenance, *, pictures: int = 3) -> str:
