@@ -82,6 +82,22 @@ def test_a_folder_without_cases_is_refused(tmp_path: Path):
         find_synthrad(tmp_path / "nowhere")
 
 
+@pytest.mark.parametrize("given", [".", "Task1"])
+def test_a_folder_too_high_says_where_the_cases_lie(tmp_path: Path, given: str):
+    touch(tmp_path, "Task1/brain/1BA001/mr.mha", "Task1/brain/1BA001/ct.mha", "Task1/brain/overview/1BA001.png")
+    right = tmp_path / "Task1" / "brain"
+    with pytest.raises(DataSetError, match=f"is too high: its cases lie deeper; got {right}; .*; give {right}$"):
+        find_synthrad(tmp_path / given)
+
+
+def test_a_folder_too_low_says_which_is_right(tmp_path: Path):
+    touch(tmp_path, "1BA001/mr.mha", "1BA001/ct.mha", "overview/1BA001.png")
+    with pytest.raises(DataSetError, match=f"1BA001 is one case; give the folder of all cases, {tmp_path}$"):
+        find_synthrad(tmp_path / "1BA001")
+    with pytest.raises(DataSetError, match=f"no case in .*; give the folder above it, {tmp_path}$"):
+        find_synthrad(tmp_path / "overview")
+
+
 def test_two_folders_match_by_name_without_modality(tmp_path: Path):
     touch(tmp_path, "mr/1BA001_MR.nii.gz", "mr/p2.mha", "ct/1BA001_ct.nrrd", "ct/p2/ct.nii.gz", "mask/p2_mask.nii")
     first, second = find_folders(tmp_path / "mr", tmp_path / "ct", mask_dir=tmp_path / "mask")

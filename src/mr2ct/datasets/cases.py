@@ -10,9 +10,13 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from mr2ct.datasets.case_names import Origin, origin_of, read_listing, read_table, source_in, without_modality
+from mr2ct.datasets.folder_levels import entries_in, no_case_in
 from mr2ct.errors import DataSetError
 from mr2ct.io.formats import READERS, is_volume_path, volume_name, volume_suffix
 from mr2ct.volume import Quantity
+
+# two archives side by side: <archive>/Task1/<region>/<case>
+_DEPTH_OF_HINTS = 4
 
 
 @dataclass(frozen=True)
@@ -57,7 +61,8 @@ def find_synthrad(root: str | Path) -> tuple[PairedCase, ...]:
 
     Raises
     ------
-    DataSetError : no such folder, no case in it, a case without its MR or CT, two files for one of them.
+    DataSetError : no such folder, no case in it (named is the folder above or below that holds some), a case without
+        its MR or CT, two files for one of them.
 
     Example
     -------
@@ -77,8 +82,12 @@ def find_synthrad(root: str | Path) -> tuple[PairedCase, ...]:
             alone.append(f"{sub_folder.name} has only {', '.join(sorted(parts))}")
     require_partners(alone, expected="an mr and a ct in each case folder")
     if not found:
-        raise DataSetError(
-            f"no case in {folder}", expected="<case>/mr.nii.gz and <case>/ct.nii.gz (or .nii, .mha, .mhd, .nrrd)"
+        raise no_case_in(
+            folder,
+            _is_case,
+            depth=_DEPTH_OF_HINTS,
+            level="the folder that holds the case folders",
+            expected="<case>/mr.nii.gz and <case>/ct.nii.gz (or .nii, .mha, .mhd, .nrrd)",
         )
     return tuple(found)
 
@@ -183,12 +192,22 @@ def _parts(folder: Path) -> Mapping[str, Path]:
     """The files of one case folder by what they are: mr, ct, mask."""
     parts: dict[str, Path] = {}
     for path in sorted(folder.iterdir()):
-        name = volume_name(path).lower() if is_volume_path(path) else ""
-        if name in ("mr", "ct", "mask"):
+        name = _part_of(path)
+        if name is not None:
             if name in parts:
                 raise DataSetError(f"two files for the {name} of case {folder.name}", got=f"{parts[name]} and {path}")
             parts[name] = path
     return parts
+
+
+def _is_case(folder: Path) -> bool:
+    return any(_part_of(path) in ("mr", "ct") for path in entries_in(folder))
+
+
+def _part_of(path: Path) -> str | None:
+    """mr, ct or mask, as the file's name says; None for any other file."""
+    name = volume_name(path).lower()
+    return name if name in ("mr", "ct", "mask") and is_volume_path(path) else None
 
 
 def _entries(folder: str | Path, quantity: Quantity) -> dict[str, Path]:

@@ -7,11 +7,12 @@ from __future__ import annotations
 
 import csv
 import re
-from collections.abc import Collection, Iterable, Iterator, Mapping
+from collections.abc import Collection, Iterable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 
 from mr2ct.datasets.cases import add_once
+from mr2ct.datasets.folder_levels import cases_below, entries_in, listed, no_case_in
 from mr2ct.datasets.synthrad_releases import (
     CASE_NAME,
     Release,
@@ -33,7 +34,6 @@ _SINGLE_SLICE = re.compile(r".+-(?:axial|coronal|sagittal)")
 # two archives side by side: <archive>/Task1/<region>/<case>
 _DEPTH, _DEPTH_OF_HINTS = 4, 6
 _SAME_GRID_MM = 1e-2
-_SHOWN = 20
 
 
 @dataclass(frozen=True)
@@ -116,18 +116,23 @@ def case_folders(root: str | Path) -> dict[str, Path]:
     folder = Path(root)
     if not folder.is_dir():
         raise DataSetError(f"no folder {root}", remedy="unpack the archive and give what came out")
-    if _is_case(folder):
-        raise DataSetError(f"{folder} is one case", remedy=f"give the folder of all cases, {folder.resolve().parent}")
     found: dict[str, Path] = {}
-    for case in _walk(folder, depth=_DEPTH):
+    for case in () if _is_case(folder) else cases_below(folder, _is_case, depth=_DEPTH):
         add_once(found, case.name, case)
     if not found:
-        raise _no_case_in(folder)
+        raise no_case_in(
+            folder,
+            _is_case,
+            depth=_DEPTH_OF_HINTS,
+            level="the folder of a region, of a task, or of the unpacked archives",
+            expected="<task><region><centre><number>/{mr,ct,mask}.{nii.gz,mha}, such as 1BA001/mr.nii.gz",
+            remedy="see docs/how-to/train-on-synthrad.md",
+        )
     slices = sorted(name for name in found if _SINGLE_SLICE.fullmatch(name))
     if slices:
         raise DataSetError(
             f"{folder} holds single slices, <patient>-<plane>, and not a SynthRAD release",
-            got=_listed(slices),
+            got=listed(slices),
             expected="<task><region><centre><number>, such as 1BA001",
             remedy=f"prepare it as it is: `mr2ct preprocess {folder} -o STORE`",
         )
@@ -173,29 +178,8 @@ def _as_seen_from(folder: Path, file: Path) -> str:
 # --- files
 
 
-def _walk(folder: Path, *, depth: int) -> Iterator[Path]:
-    """Case folders at most `depth` folders below; nothing is looked for inside a case."""
-    for entry in _folders_in(folder):
-        if _is_case(entry):
-            yield entry
-        elif depth > 1:
-            yield from _walk(entry, depth=depth - 1)
-
-
-def _folders_in(folder: Path) -> list[Path]:
-    return [path for path in _entries(folder) if path.is_dir() and not path.name.startswith(".")]
-
-
-def _entries(folder: Path) -> list[Path]:
-    """What lies in a folder, by name; nothing where it may not be looked into, as beside a data set."""
-    try:
-        return sorted(folder.iterdir())
-    except PermissionError:
-        return []
-
-
 def _is_case(folder: Path) -> bool:
-    return bool(CASE_NAME.fullmatch(folder.name)) or any(_part_of(path) for path in _entries(folder))
+    return bool(CASE_NAME.fullmatch(folder.name)) or any(_part_of(path) for path in entries_in(folder))
 
 
 def _part_of(path: Path) -> str | None:
@@ -207,7 +191,7 @@ def _part_of(path: Path) -> str | None:
 def _parts(folder: Path) -> tuple[dict[str, Path], str | None]:
     """The files of a case by what they are, cbct with them, and what is wrong with them as files."""
     parts: dict[str, Path] = {}
-    for path in _entries(folder):
+    for path in entries_in(folder):
         part = _part_of(path)
         if part is None:
             continue
@@ -246,27 +230,11 @@ def _faults(parts: Mapping[str, Path]) -> str | None:
 # --- what is wrong with the whole
 
 
-def _no_case_in(folder: Path) -> DataSetError:
-    expected = "<task><region><centre><number>/{mr,ct,mask}.{nii.gz,mha}, such as 1BA001/mr.nii.gz"
-    deeper = sorted({case.parent for case in _walk(folder, depth=_DEPTH_OF_HINTS)})
-    if deeper:
-        return DataSetError(
-            f"{folder} is too high: its cases lie deeper",
-            got=_listed([str(path) for path in deeper]),
-            expected="the folder of a region, of a task, or of the unpacked archives",
-            remedy=f"give {deeper[0]}",
-        )
-    above = folder.resolve().parent
-    if next(_walk(above, depth=1), None) is not None:
-        return DataSetError(f"no case in {folder}", expected=expected, remedy=f"give the folder above it, {above}")
-    return DataSetError(f"no case in {folder}", expected=expected, remedy="see docs/how-to/train-on-synthrad.md")
-
-
 def _require_some(found: Imported, root: Path, release: Release) -> None:
     if found.cases:
         return
     reasons = by_reason({**found.left_out, **found.faulty})
-    got = "; ".join(f"{reason}: {_listed(names)}" for reason, names in reasons.items())
+    got = "; ".join(f"{reason}: {listed(names)}" for reason, names in reasons.items())
     raise DataSetError(
         f"no case of MR to CT in {root} that {release.name} can have",
         got=got or "none left by --region and --centre",
@@ -286,7 +254,3 @@ def by_reason(reasons: Mapping[str, str]) -> dict[str, list[str]]:
     for name, reason in reasons.items():
         named.setdefault(reason, []).append(name)
     return named
-
-
-def _listed(names: list[str]) -> str:
-    return ", ".join(names[:_SHOWN]) + (f", ... ({len(names)} in all)" if len(names) > _SHOWN else "")
