@@ -61,6 +61,11 @@ def test_folders_that_tell_a_role_are_no_part_of_the_case(tmp_path: Path):
     assert [(entry.role, entry.parts) for entry in found] == [("ct", ("site1", "p1")), ("mask", ("site1", "p1"))]
 
 
+def test_a_folder_of_pictures_is_shown_the_way_to_volumes(tmp_path: Path):
+    with pytest.raises(DataSetError, match=r"no volume in .*; pictures are not evaluated .*use-pictures\.md"):
+        entries_of(touch(tmp_path, "p1_000.png"))
+
+
 def test_a_name_that_repeats_its_folder_s_counts_once(tmp_path: Path):
     [entry] = entries_of(touch(tmp_path, "p1/p1_ct.mha"))
     assert (entry.parts, entry.in_folder) == (("p1",), False)

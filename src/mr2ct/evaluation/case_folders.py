@@ -15,7 +15,7 @@ from pathlib import Path
 from mr2ct.errors import DataSetError
 from mr2ct.io.dicom import is_dicom_path
 from mr2ct.io.formats import READERS, volume_name, volume_suffix
-from mr2ct.io.images import FOLDER_SIDECAR
+from mr2ct.io.images import FOLDER_SIDECAR, is_picture
 
 ROLE_WORDS = {
     "uncertainty": "uncertainty",
@@ -33,6 +33,7 @@ ROLE_WORDS = {
 
 UNNAMED = ""
 _BUT_MR = {word: role for word, role in ROLE_WORDS.items() if role != "mr"}
+_OF_PICTURES = "pictures are not evaluated as they are: docs/how-to/use-pictures.md makes volumes of them"
 _FIRST_WORD, _LAST_WORD = re.compile(r"^([A-Za-z]+)[-_. ]"), re.compile(r"[-_. ]([A-Za-z]+)$")
 
 
@@ -118,7 +119,11 @@ def entries_of(root: Path) -> tuple[Entry, ...]:
         raise DataSetError(f"no folder {root}", expected="a folder of volumes, or a file")
     found = tuple(sorted(_walk(root), key=lambda entry: str(entry.path)))
     if not found:
-        raise DataSetError(f"no volume in {root}", expected=f"files {', '.join(READERS)}, or DICOM series")
+        raise DataSetError(
+            f"no volume in {root}",
+            expected=f"files {', '.join(READERS)}, or DICOM series",
+            remedy=_OF_PICTURES if any(is_picture(path) for path in root.rglob("*")) else None,
+        )
     return found
 
 
