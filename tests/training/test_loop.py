@@ -10,6 +10,7 @@ import signal
 import subprocess
 import sys
 import time
+import warnings
 from pathlib import Path
 from typing import Any
 
@@ -272,7 +273,6 @@ def test_an_interrupted_run_ends_as_the_uninterrupted_one(method, small_recipe, 
     assert differences(*best) == []
 
 
-@pytest.mark.filterwarnings("ignore:This DataLoader will create")
 def test_workers_change_nothing(small_recipe, stores, fabric, tmp_path, differences):
     alone = train(recipe_of(small_recipe, stores, "supervised"), fabric, tmp_path / "alone", max_steps=4)
     content = recipe_of(small_recipe, stores, "supervised", workers=2)
@@ -282,7 +282,13 @@ def test_workers_change_nothing(small_recipe, stores, fabric, tmp_path, differen
     assert torch.equal(helped["random"], alone["random"])
 
 
-@pytest.mark.filterwarnings("ignore:This DataLoader will create")
+def test_there_are_no_more_workers_than_cores(monkeypatch):
+    monkeypatch.setattr(os, "sched_getaffinity", lambda pid: {0})
+    with warnings.catch_warnings():
+        warnings.simplefilter("error")
+        assert list(_loaded(range(5), range(1, 4), workers=3)) == [1, 2, 3]
+
+
 def test_an_error_in_a_worker_is_the_error_itself():
     class Damaged(torch.utils.data.Dataset):
         def __getitem__(self, step):

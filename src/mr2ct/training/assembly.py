@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import os
 import random
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
@@ -260,8 +261,10 @@ def _datasets(
 def _loaded(dataset: torch.utils.data.Dataset[Batch], steps: range, *, workers: int) -> Iterator[Batch]:
     # a loader draws a number for its workers: not from the generator that dropout draws from and a checkpoint keeps
     own = torch.Generator()
+    # batches are drawn by step, not by worker; of more workers than cores torch warns
+    count = min(workers, _cores())
     loader = torch.utils.data.DataLoader(
-        dataset, batch_size=None, sampler=steps, num_workers=workers, generator=own, worker_init_fn=ignore_in_worker
+        dataset, batch_size=None, sampler=steps, num_workers=count, generator=own, worker_init_fn=ignore_in_worker
     )
     try:
         yield from loader
@@ -271,6 +274,11 @@ def _loaded(dataset: torch.utils.data.Dataset[Batch], steps: range, *, workers: 
         # from a worker comes a traceback as text, whose last line is the error
         _, _, words = str(error).splitlines()[-1].partition(f"{type(error).__name__}: ")
         raise type(error)(words) from error
+
+
+def _cores() -> int:
+    """How many cores this process may use."""
+    return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
 
 
 def _on_device(batch: Batch, fabric: Fabric) -> Batch:
