@@ -100,6 +100,21 @@ def test_unpaired_pictures_keep_the_test_set_of_their_folders(tmp_path: Path):
     assert preprocess(tmp_path / "data", "-o", tmp_path / "store", *options) == 0
 
 
+def test_pictures_that_say_too_little_are_one_error_and_leave_nothing(tmp_path: Path, capsys):
+    for folder in ("trainA", "trainB"):
+        (tmp_path / "data" / folder).mkdir(parents=True)
+        for name in ("a", "b"):
+            Image.fromarray(np.eye(16, dtype=np.uint8)).save(tmp_path / "data" / folder / f"{name}.png")
+    arguments = (tmp_path / "data", "--layout", "paired-pictures", "-o", tmp_path / "store")
+    assert preprocess(*arguments) == 2
+    assert capsys.readouterr().err.count("give --picture-spacing-mm") == 1
+    assert preprocess(*arguments, "--picture-spacing-mm", 1) == 2
+    assert capsys.readouterr().err.count("give --hu-window LOW HIGH") == 1
+    assert preprocess(*arguments, "--picture-spacing-mm", 1, "--hu-window", 2000, -1000) == 2
+    assert "unusable HU window" in capsys.readouterr().err
+    assert not (tmp_path / "store").exists()
+
+
 def test_the_store_records_what_was_done(tmp_path: Path):
     assert preprocess(write_cases(tmp_path / "data", "a"), "-o", tmp_path / "store", "--spacing-mm", 3) == 0
     settings = json.loads((tmp_path / "store" / "store.json").read_text())["settings"]

@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+import shutil
 from pathlib import Path
 
 import numpy as np
@@ -53,6 +54,8 @@ def test_a_standard_histogram_is_learnt_from_the_training_cases_and_kept_by_the_
     assert learnt != choose(cases[:1], store, normalise="nyul")
     assert prepare(cases, learnt, store).prepared == ("a", "b")
     assert choose(cases[:1], store, normalise="nyul") == learnt
+    shutil.rmtree(store / "cases")
+    assert choose(cases[:1], store, normalise="nyul") != learnt
 
 
 def test_a_standard_histogram_is_learnt_from_unpaired_mrs(tmp_path: Path):

@@ -1,6 +1,7 @@
 from __future__ import annotations
 
 import dataclasses
+import fcntl
 import os
 import signal
 import subprocess
@@ -18,8 +19,8 @@ from mr2ct.datasets.cases import PairedCase, find_folders, find_synthrad, find_u
 from mr2ct.datasets.pictures import find_pictures
 from mr2ct.datasets.prepare import Outcome, prepare
 from mr2ct.datasets.processes import in_processes
-from mr2ct.datasets.store import CaseStore, finished_cases
-from mr2ct.errors import DataSetError, DiskSpaceError
+from mr2ct.datasets.store import CaseStore, create_store, finished_cases
+from mr2ct.errors import DataSetError, DiskSpaceError, InputError
 from mr2ct.geometry import Geometry
 from mr2ct.io import write_volume
 from mr2ct.preprocessing.pipeline import Pipeline, default_pipeline
@@ -138,6 +139,35 @@ def test_two_preparations_of_one_store_at_a_time_are_refused(write_synthrad, tmp
     assert prepare(cases, default_pipeline(), tmp_path / "store", report=meanwhile).prepared == ("a",)
 
 
+def test_settings_stay_those_of_whoever_is_preparing(write_synthrad, tmp_path: Path):
+    cases = find_synthrad(write_synthrad("a"))
+    create_store(tmp_path / "store", settings={"pipeline": "theirs"})
+    with (tmp_path / "store" / ".lock").open("w") as lock:
+        fcntl.flock(lock, fcntl.LOCK_EX)
+        with pytest.raises(DataSetError, match="another process is preparing"):
+            prepare(cases, default_pipeline(), tmp_path / "store")
+    assert CaseStore.open(tmp_path / "store").settings == {"pipeline": "theirs"}
+
+
+def test_nothing_is_left_in_a_folder_of_other_things(write_synthrad, tmp_path: Path):
+    (tmp_path / "papers").mkdir()
+    (tmp_path / "papers" / "thesis.odt").touch()
+    with pytest.raises(DataSetError, match="neither empty nor a store; got thesis.odt"):
+        prepare(find_synthrad(write_synthrad("a")), default_pipeline(), tmp_path / "papers")
+    assert [path.name for path in (tmp_path / "papers").iterdir()] == ["thesis.odt"]
+
+
+def test_after_a_preparation_without_a_success_other_settings_are_taken(write_synthrad, tmp_path: Path):
+    root = write_synthrad("a")
+    ct = tiny_head()[1]
+    coarse = Geometry((7, 8, 6), ct.geometry.affine @ np.diag([2, 2, 2, 1.0]))
+    write_volume(Volume(ct.voxels[::2, ::2, ::2].copy(), coarse, Quantity.HU), root / "a" / "ct.nii.gz")
+    store = tmp_path / "store"
+    assert prepare(find_synthrad(root), default_pipeline(), store).failed
+    assert prepare(find_synthrad(root), default_pipeline(), store, reading=Reading(align="resample")).failed == {}
+    assert CaseStore.open(store).settings["reading"]["align"] == "resample"
+
+
 def test_unpaired_cases_have_one_modality_and_a_mask(tmp_path: Path):
     mr, ct, _ = tiny_head()
     write_volume(mr, tmp_path / "mr" / "p1.nii.gz")
@@ -223,6 +253,15 @@ def test_a_picture_of_two_unequal_halves_fails(tmp_path: Path):
 def test_an_unknown_alignment_is_refused():
     with pytest.raises(DataSetError, match="unknown alignment"):
         Reading(align="wish")
+
+
+@pytest.mark.parametrize(
+    ("told", "message"),
+    [({"picture_hu_window": (2000.0, -1000.0)}, "unusable HU window"), ({"picture_spacing_mm": 0.0}, "spacing")],
+)
+def test_what_no_picture_can_have_is_refused_before_any_is_read(told: dict, message: str):
+    with pytest.raises(InputError, match=message):
+        Reading(**told)
 
 
 SLOW_PREPARATION = """

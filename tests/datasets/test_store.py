@@ -130,22 +130,31 @@ def test_unfinished_folders_are_no_cases_and_can_be_removed(root: Path, tiny_inf
     assert finished_cases(root) == ["a"]
 
 
-def test_other_settings_are_refused_and_the_difference_is_shown(root: Path):
+def test_other_settings_are_refused_and_the_difference_is_shown(root: Path, tiny_info):
+    write_case(root, info=tiny_info(), mr=np.zeros(SHAPE))
     create_store(root, settings={"spacing_mm": 1})
     with pytest.raises(DataSetError, match="other settings; got spacing_mm = 2; expected spacing_mm = 1;"):
         create_store(root, settings={"spacing_mm": 2})
 
 
-def test_of_many_differing_settings_a_few_are_shown_and_the_others_counted(tmp_path: Path):
+def test_a_store_without_a_finished_case_takes_the_new_settings(root: Path):
+    (root / "cases" / ".unfinished-a").mkdir(parents=True)
+    create_store(root, settings={"spacing_mm": 2})
+    assert CaseStore.open(root).settings == {"spacing_mm": 2}
+
+
+def test_of_many_differing_settings_a_few_are_shown_and_the_others_counted(tmp_path: Path, tiny_info):
     create_store(tmp_path, settings={"landmarks": list(range(11))})
+    write_case(tmp_path, info=tiny_info(), mr=np.zeros(SHAPE))
     with pytest.raises(DataSetError) as refused:
         create_store(tmp_path, settings={"landmarks": list(range(10, 21))})
     assert "got landmarks.0 = 10; landmarks.1 = 11; landmarks.10 = 20 and 8 more; expected" in str(refused.value)
 
 
-def test_nested_settings_are_compared_as_json(tmp_path: Path):
+def test_nested_settings_are_compared_as_json(tmp_path: Path, tiny_info):
     settings = {"pipeline": {"steps": [{"name": "a", "window": (1, 2)}]}, "empty": {}}
     create_store(tmp_path / "s", settings=settings)
+    write_case(tmp_path / "s", info=tiny_info(), mr=np.zeros(SHAPE))
     create_store(tmp_path / "s", settings=settings)
     settings["pipeline"]["steps"][0]["window"] = (1, 3)
     with pytest.raises(

@@ -21,6 +21,7 @@ if TYPE_CHECKING:
 _MOST_JOBS = 4
 _LAYOUT_HELP = "auto, synthrad, folders, csv, unpaired, pictures or paired-pictures."
 _SPACING_HELP = "Voxel size of the prepared cases: 1, or 1,1,3 (left-right, back-front, feet-head)."
+_WINDOW_HELP = "For CT pictures: the HU of black and of white."
 _SPLIT_HELP = "Hold patients out, such as test=24,validation=12, or by a split file; kept in STORE/split.json."
 
 
@@ -47,9 +48,7 @@ def preprocess(  # noqa: PLR0913
     register: Annotated[bool, typer.Option("--register", help="Register each CT rigidly to its MR.")] = False,
     resample_ct: Annotated[bool, typer.Option("--resample-ct", help="Resample each CT onto its MR's grid.")] = False,
     picture_spacing_mm: Annotated[float | None, typer.Option(help="For pictures: mm per pixel.")] = None,
-    hu_window: Annotated[
-        tuple[float, float] | None, typer.Option(help="For CT pictures: the HU of black and of white.")
-    ] = None,
+    hu_window: Annotated[tuple[float, float] | None, typer.Option(help=_WINDOW_HELP)] = None,
     split: Annotated[str | None, typer.Option(help=_SPLIT_HELP)] = None,
     seed: Annotated[int, typer.Option(help="The seed of a new split.")] = 0,
     jobs: Annotated[int, typer.Option(min=0, help="Processes; 0: one a core, at most 4.")] = 0,
@@ -60,7 +59,7 @@ def preprocess(  # noqa: PLR0913
     Started again with the same arguments, it goes on where it was stopped. A case that fails does not stop the others;
     it is named at the end, and the exit code is 1.
     """
-    from mr2ct.datasets.case_images import Reading
+    from mr2ct.datasets.case_images import Reading, require_told
     from mr2ct.datasets.layouts import Sources, find_cases
     from mr2ct.datasets.pipeline_choice import choose_pipeline
     from mr2ct.datasets.prepare import prepare
@@ -68,6 +67,7 @@ def preprocess(  # noqa: PLR0913
 
     reading = Reading(_alignment(register, resample_ct), picture_spacing_mm, hu_window, force)
     found = find_cases(Sources(data, mr, ct, mask), layout)
+    require_told(found.cases, reading)
     chosen = _settle_split(split, found, output / "split.json", seed=seed)
     fit_on = [case for case in found.cases if chosen is None or case.patient in chosen.train]
     pipeline = choose_pipeline(fit_on, reading, output, normalise=normalise.value, n4=n4, spacing_mm=_mm(spacing_mm))

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -14,7 +15,7 @@ from mr2ct.geometry import Geometry
 from mr2ct.hounsfield import LOWEST_HU
 from mr2ct.io import read_volume
 from mr2ct.io.checks import require_mask_fits, require_mr, require_not_constant
-from mr2ct.io.images import describes_itself, holds_pictures
+from mr2ct.io.images import describes_itself, holds_pictures, usable_spacing, usable_window
 from mr2ct.volume import Quantity, Volume
 
 ALIGNMENTS = ("same", "resample", "rigid")
@@ -45,6 +46,10 @@ class Reading:
     def __post_init__(self) -> None:
         if self.align not in ALIGNMENTS:
             raise DataSetError("unknown alignment", got=repr(self.align), expected=f"one of {', '.join(ALIGNMENTS)}")
+        if self.picture_spacing_mm is not None:
+            usable_spacing(self.picture_spacing_mm)
+        if self.picture_hu_window is not None:
+            usable_window(self.picture_hu_window)
 
     def to_record(self) -> dict[str, Any]:
         """What changes the voxels of a case, as JSON values; `force` only decides whether it is taken."""
@@ -54,6 +59,16 @@ class Reading:
             "picture_spacing_mm": self.picture_spacing_mm,
             "picture_hu_window": None if window is None else list(window),
         }
+
+
+def require_told(cases: Iterable[PairedCase | UnpairedCase], reading: Reading) -> None:
+    """Raise DataSetError where pictures are among the cases and `reading` does not say what they need to be read."""
+    for case in cases:
+        if isinstance(case, UnpairedCase):
+            _require_told(case.path, case.quantity, reading)
+        else:
+            _require_told(case.mr, Quantity.MR, reading)
+            _require_told(case.ct, Quantity.HU, reading)
 
 
 def read_paired(case: PairedCase, reading: Reading) -> tuple[Volume, Volume, Volume | None, dict[str, Any]]:

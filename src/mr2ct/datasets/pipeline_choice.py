@@ -7,7 +7,7 @@ from pathlib import Path
 
 from mr2ct.datasets.case_images import Reading, read_mr
 from mr2ct.datasets.cases import PairedCase, UnpairedCase
-from mr2ct.datasets.store import read_settings
+from mr2ct.datasets.store import finished_cases, read_settings
 from mr2ct.errors import DataSetError, Mr2ctError
 from mr2ct.preprocessing.bias_field import BiasFieldCorrection
 from mr2ct.preprocessing.body_mask import BodyMask, body_mask
@@ -50,7 +50,7 @@ def choose_pipeline(
     ----------
     fit_on : the training cases, from which a standard histogram is learnt where `normalise` is "nyul".
     reading : how they are read.
-    root : the store; what it was prepared with before is not learnt anew.
+    root : the store; what its cases were prepared with is not learnt anew.
     normalise : "core", "percentile", "zscore" or "nyul". n4 : correct the bias field.
     spacing_mm : of prepared cases: one size, or three along (i, j, k) of the canonical orientation.
 
@@ -73,7 +73,7 @@ def choose_pipeline(
 
 
 def _recorded_nyul(root: Path) -> Nyul | None:
-    if not (root / "store.json").exists():
+    if not finished_cases(root):
         return None
     steps = Pipeline.from_record(read_settings(root)["pipeline"]).steps
     return next((step for step in steps if isinstance(step, Nyul)), None)

@@ -23,10 +23,12 @@ from mr2ct.datasets.store import (
     create_store,
     remove_unfinished,
     require_case_name,
+    require_store_folder,
     write_case,
 )
 from mr2ct.errors import DataSetError, DiskSpaceError, Mr2ctError
 from mr2ct.geometry import Geometry
+from mr2ct.io.atomic import make_folder, require_writable
 from mr2ct.preprocessing.pipeline import Pipeline
 from mr2ct.volume import Quantity
 
@@ -83,8 +85,9 @@ def prepare(
     """
     wanted = _by_name(cases)
     reading = reading or Reading()
-    create_store(root, settings={"pipeline": pipeline.to_record(), "reading": reading.to_record()})
+    require_store_folder(root)
     with _only_preparer(Path(root)):
+        create_store(root, settings={"pipeline": pipeline.to_record(), "reading": reading.to_record()})
         remove_unfinished(root)
         finished = _finished(root, wanted)
         todo = [case for name, case in wanted.items() if name not in finished]
@@ -133,6 +136,8 @@ def _finished(root: str | Path, wanted: Mapping[str, Case]) -> set[str]:
 @contextmanager
 def _only_preparer(root: Path) -> Iterator[None]:
     """Hold the store's lock; the system lets go of it when this process ends, however it ends."""
+    make_folder(root)
+    require_writable(root)
     with (root / ".lock").open("w") as lock:
         try:
             fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)

@@ -151,33 +151,43 @@ class CaseStore:
 
 
 def create_store(root: str | os.PathLike[str], *, settings: Mapping[str, Any]) -> None:
-    """Make an empty store, or accept one made with the same settings.
+    """Make an empty store, or accept one made with the same settings; one without a finished case takes the new ones.
 
     Raises
     ------
-    DataSetError : the store exists with other settings, the folder is not empty and no store, or from a newer version.
+    DataSetError : the store holds cases made with other settings, is no store (see `require_store_folder`), or is from
+        a newer version.
     """
     folder = Path(root)
-    if not (folder / "store.json").exists():
-        foreign = [path.name for path in folder.glob("*") if path.name not in _OURS_BESIDES_CASES]
-        if foreign:
+    require_store_folder(folder)
+    if (folder / "store.json").exists():
+        recorded, wanted = _leaves(read_settings(root)), _leaves(json.loads(json.dumps(dict(settings))))
+        differing = sorted(key for key in recorded.keys() | wanted.keys() if recorded.get(key) != wanted.get(key))
+        if not differing:
+            return
+        if finished_cases(root):
             raise DataSetError(
-                f"the folder {folder} is neither empty nor a store",
-                got=", ".join(sorted(foreign)[:5]),
-                remedy="name a new folder for the store",
+                f"the store {folder} was prepared with other settings",
+                got=_stated(wanted, differing),
+                expected=_stated(recorded, differing),
+                remedy="repeat the recorded settings, or name a new store folder",
             )
-        with atomic_file(folder / "store.json") as partial:
-            content = {"format_version": FORMAT_VERSION, "settings": dict(settings)}
-            partial.write_text(json.dumps(content, indent=1) + "\n", encoding="utf-8")
+    with atomic_file(folder / "store.json") as partial:
+        content = {"format_version": FORMAT_VERSION, "settings": dict(settings)}
+        partial.write_text(json.dumps(content, indent=1) + "\n", encoding="utf-8")
+
+
+def require_store_folder(root: str | os.PathLike[str]) -> None:
+    """Raise DataSetError where a folder holds other things than a store."""
+    folder = Path(root)
+    if (folder / "store.json").exists():
         return
-    recorded, wanted = _leaves(read_settings(root)), _leaves(json.loads(json.dumps(dict(settings))))
-    differing = sorted(key for key in recorded.keys() | wanted.keys() if recorded.get(key) != wanted.get(key))
-    if differing:
+    foreign = [path.name for path in folder.glob("*") if path.name not in _OURS_BESIDES_CASES]
+    if foreign:
         raise DataSetError(
-            f"the store {folder} was prepared with other settings",
-            got=_stated(wanted, differing),
-            expected=_stated(recorded, differing),
-            remedy="repeat the recorded settings, or name a new store folder",
+            f"the folder {folder} is neither empty nor a store",
+            got=", ".join(sorted(foreign)[:5]),
+            remedy="name a new folder for the store",
         )
 
 

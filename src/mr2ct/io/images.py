@@ -153,11 +153,7 @@ def _window(
     path: Path, quantity: Quantity, hu_window: tuple[float, float] | None, sidecar: _Sidecar | None
 ) -> tuple[float, float] | None:
     if hu_window is not None and quantity is Quantity.HU:
-        if not (np.isfinite(hu_window).all() and hu_window[0] < hu_window[1]):
-            raise InputError(
-                "unusable HU window", got=list(hu_window), expected="the HU of black below the HU of white"
-            )
-        return hu_window
+        return usable_window(hu_window)
     if sidecar is not None:
         return sidecar.window
     if quantity is Quantity.HU:
@@ -174,6 +170,30 @@ def _spacing(path: Path, spacing_mm: float | Sequence[float] | None) -> tuple[fl
             f"{path}: a picture does not say how large its pixels are",
             remedy="give --spacing-mm, one number or three (columns, rows, slices)",
         )
+    return usable_spacing(spacing_mm)
+
+
+def usable_window(hu_window: tuple[float, float]) -> tuple[float, float]:
+    """The HU of black and of white; InputError where they are not in that order, or no numbers.
+
+    Example
+    -------
+    >>> usable_window((-1000, 2000))
+    (-1000, 2000)
+    """
+    if not (np.isfinite(hu_window).all() and hu_window[0] < hu_window[1]):
+        raise InputError("unusable HU window", got=list(hu_window), expected="the HU of black below the HU of white")
+    return hu_window
+
+
+def usable_spacing(spacing_mm: float | Sequence[float]) -> tuple[float, float, float]:
+    """One number of mm, or three for (columns, rows, slices), as three; InputError for other counts, 0 and less.
+
+    Example
+    -------
+    >>> usable_spacing(0.9)
+    (0.9, 0.9, 0.9)
+    """
     given = tuple(float(number) for number in np.atleast_1d(spacing_mm))
     spacing = given * 3 if len(given) == 1 else given
     if len(spacing) != 3 or not np.isfinite(spacing).all() or min(spacing) <= 0:
