@@ -18,6 +18,7 @@ from mr2ct.datasets.packing import pack_store, packed_parts, whole_cases
 from mr2ct.datasets.splits import Split, write_split
 from mr2ct.datasets.store import CaseInfo, CaseStore, create_store, finished_cases, write_case
 from mr2ct.preprocessing.pipeline import default_pipeline
+from mr2ct.training.parcel import read_parcel
 
 ROOT = Path(__file__).parents[2]
 ABSENT = ["typer", "SimpleITK", "nibabel", "pydicom", "matplotlib", "scipy", "monai", "tensorboard", "PIL", "torchio"]
@@ -87,7 +88,7 @@ def test_two_slices_of_a_run_from_a_packed_store(call, recipe, tmp_path):
     write_phantom_slices(tmp_path / "stores" / "tiny")
     call(sys.executable, ROOT / "scripts/pack_store.py", "pack", "stores/tiny", "packed")
     shutil.rmtree(tmp_path / "stores")
-    train = [ROOT / "scripts/train_zoo.sh", "--device", "cpu", "--minutes", "0.05", "--packed", "packed"]
+    train = [ROOT / "scripts/train_zoo.sh", "--device", "cpu", "--minutes", "0.15", "--packed", "packed"]
     said = call(*train, "--out", "first", "--set", "data.batch_size=1", recipe)
     assert "stores/tiny: 9 cases unpacked" in said
     assert "% of the peak" in said
@@ -97,7 +98,8 @@ def test_two_slices_of_a_run_from_a_packed_store(call, recipe, tmp_path):
     assert first["curve"]["validation/mae_hu"]
     # the first slice's folder came back, and another machine goes on from it
     said = call(*train, "--from", "first", "--out", "second", "--set", "data.batch_size=1", recipe)
-    assert "going on from first/tiny/state" in said
+    assert "second/tiny: brought from first/tiny" in said
+    assert "going on from second/tiny/state" in said
     assert "| tiny |" in said
     second = json.loads((tmp_path / "second/zoo.json").read_text())["recipes"]["tiny"]
     assert second["steps"] > first["steps"] > 0
@@ -154,12 +156,149 @@ def test_an_error_is_a_sentence(tmp_path, recipe, monkeypatch, script):
         script("train_zoo").main(["--out", "out", "--device", "cpu", str(recipe)])
 
 
-def test_a_finished_recipe_takes_no_time(tmp_path, recipe, monkeypatch, capsys, script):
+@pytest.fixture(scope="module")
+def phantom_slices(tmp_path_factory):
+    root = tmp_path_factory.mktemp("phantoms") / "tiny"
+    write_phantom_slices(root)
+    return root
+
+
+@pytest.fixture
+def train(tmp_path, recipe, phantom_slices, monkeypatch, capsys, script):
+    """Call the script in this process on a store of phantom slices, of the recipe `tiny.yaml` if no other is named."""
     monkeypatch.chdir(tmp_path)
-    record = {"steps": 100_000, "of_steps": 100_000, "ended": "finished", "scores": {"mae_hu": 81.25}, "speed": None}
-    (tmp_path / "out").mkdir()
-    (tmp_path / "out" / "zoo.json").write_text(json.dumps({"recipes": {"tiny": record}}))
-    script("train_zoo").main(["--out", "out", str(recipe)])
-    said = capsys.readouterr().out
+    shutil.copytree(phantom_slices, "stores/tiny")
+    zoo = script("train_zoo")
+
+    def call(*words: object, steps: int = 2, minutes: float = 5, recipes: tuple[str, ...] = ("tiny.yaml",)) -> str:
+        capsys.readouterr()
+        settings = ["--set", f"run.max_steps={steps}", "--minutes", minutes, "--device", "cpu"]
+        zoo.main(list(map(str, [*settings, *words, *recipes])))
+        return capsys.readouterr().out
+
+    return call
+
+
+def write_recipe_like(path: Path, name: str, **sections: object) -> None:
+    content = yaml.safe_load(Path("tiny.yaml").read_text())
+    path.write_text(yaml.safe_dump({**content, "name": name, **sections}))
+
+
+def records_in(folder: str) -> dict[str, dict]:
+    return json.loads(Path(folder, "zoo.json").read_text())["recipes"]
+
+
+def test_a_finished_recipe_takes_no_time(train):
+    train("--out", "out")
+    before = {path: path.stat().st_mtime_ns for path in Path("out/tiny").rglob("*")}
+    shutil.rmtree("stores")
+    said = train("--out", "out")
     assert "tiny is finished already" in said
-    assert "| tiny | 81.2 |" in said
+    assert f"| tiny | {records_in('out')['tiny']['scores']['mae_hu']:.1f} |" in said
+    assert {path: path.stat().st_mtime_ns for path in Path("out/tiny").rglob("*")} == before
+
+
+def test_the_newest_output_is_all_the_next_call_needs(train):
+    write_recipe_like(Path("other.yaml"), "other")
+    write_recipe_like(Path("third.yaml"), "third")
+    train("--out", "old", recipes=("tiny.yaml", "third.yaml"))
+    said = train("--from", "old", "--out", "new", recipes=("tiny.yaml", "other.yaml"))
+    assert "tiny is finished already" in said
+    for name in ("tiny", "other", "third"):
+        assert sorted(path.name for path in Path("new", name).iterdir()) == ["bundle", "state.1of1"]
+        assert load_bundle(f"new/{name}/bundle").description.name == name
+    assert records_in("new").keys() == {"tiny", "other", "third"}
+    # no time for it: what was brought is not left behind either
+    train("--out", "newer", "--from", "new", minutes=0, steps=3)
+    assert Path("newer/tiny/state.1of1").exists()
+
+
+def test_a_recipe_whose_bundle_is_gone_is_not_finished(train):
+    train("--out", "out")
+    shutil.rmtree("out/tiny")
+    assert "| tiny |" not in train("--out", "out", minutes=0)
+    said = train("--out", "out")
+    assert "a new run" in said
+    assert load_bundle("out/tiny/bundle")
+
+
+def test_a_killed_slice_is_gone_on_from_in_another_folder(train):
+    train("--out", "old")
+    read_parcel(Path("old/tiny/state"), Path("killed/tiny/run"))
+    said = train("--from", "killed", "--out", "new", steps=3)
+    assert "going on from new/tiny/run, which a slice that was cut off left" in said
+    assert records_in("new")["tiny"]["steps"] == 3
+
+
+@pytest.mark.parametrize(("out", "brought"), [(3, 4), (4, 3)])
+def test_of_two_runs_the_longer_one_is_gone_on_from(train, out, brought):
+    train("--out", "out", steps=out)
+    train("--out", "brought", steps=brought)
+    said = train("--from", "brought", "--out", "out", minutes=0, steps=5)
+    longer = "out" if out > brought else "brought"
+    assert f"tiny: 4 steps in {longer}/tiny; the other run, of 3, is passed over" in said
+    assert records_in("out")["tiny"]["steps"] == 4
+    train("--out", "out", steps=5)
+    assert records_in("out")["tiny"]["steps"] == 5
+
+
+@pytest.mark.parametrize("option", ["--from", "--packed"])
+def test_a_misspelt_folder_is_an_error_before_anything(train, option):
+    with pytest.raises(SystemExit, match=f"error: no folder nowhere; expected the folder that {option} names"):
+        train("--out", "out", option, "nowhere")
+    assert not Path("out").exists()
+
+
+def test_a_folder_without_a_run_is_nothing_to_go_on_from(train):
+    Path("empty/tiny").mkdir(parents=True)
+    with pytest.raises(SystemExit, match="error: nothing to go on from in empty"):
+        train("--out", "out", "--from", "empty")
+    assert not Path("out").exists()
+
+
+@pytest.mark.parametrize("steps", [2, 3])
+def test_other_settings_than_those_of_the_run_are_refused(train, steps):
+    train("--out", "out", steps=2)
+    for words in (["--out", "out"], ["--from", "out", "--out", "new"]):
+        with pytest.raises(SystemExit, match=r"trained with other settings \(init_from: None -> nonsense\)"):
+            train(*words, "--set", "init_from=nonsense", steps=steps)
+    assert not Path("new").exists()
+
+
+def test_settings_are_those_of_the_state_where_there_is_no_record(train):
+    train("--out", "out")
+    Path("out/zoo.json").unlink()
+    with pytest.raises(SystemExit, match=r"out/tiny was trained with other settings \(data.batch_size: 8 -> 1\)"):
+        train("--out", "out", "--set", "data.batch_size=1")
+
+
+def test_recipes_of_the_same_name_are_refused(train):
+    write_recipe_like(Path("again.yaml"), "tiny", seed=5)
+    with pytest.raises(SystemExit, match="error: recipes of the same name: tiny"):
+        train("--out", "out", recipes=("tiny.yaml", "again.yaml"))
+    assert not Path("out").exists()
+
+
+def test_an_error_in_a_later_recipe_is_said_before_the_first_trains(train):
+    write_recipe_like(Path("late.yaml"), "late", data={"stores": [{"path": "stores/nope"}], "size": [16, 16]})
+    with pytest.raises(SystemExit, match="error: stores/nope is not a store"):
+        train("--out", "out", recipes=("tiny.yaml", "late.yaml"))
+    assert not Path("out").exists()
+
+
+def test_a_recipe_may_begin_with_the_weights_of_another_of_the_call(train):
+    write_recipe_like(Path("late.yaml"), "late", init_from="out/tiny/bundle")
+    train("--out", "out", recipes=("tiny.yaml", "late.yaml"))
+    assert records_in("out")["late"]["steps"] == 2
+
+
+@pytest.mark.parametrize("content", ['{"recipes": {', "[]", '{"recipes": null}'])
+def test_a_damaged_record_is_named_and_may_be_removed(train, content):
+    train("--out", "out")
+    Path("out/zoo.json").write_text(content)
+    for words in (["--out", "out"], ["--from", "out", "--out", "new"]):
+        with pytest.raises(SystemExit, match=r"error: out/zoo.json is damaged; .*remove it"):
+            train(*words)
+    Path("out/zoo.json").unlink()
+    assert "going on from out/tiny/state" in train("--out", "out")
+    assert records_in("out")["tiny"]["steps"] == 2

@@ -1,8 +1,8 @@
 """Training in time slices, on machines that are there for minutes: what one slice leaves, the next one goes on from.
 
-A slice of a recipe leaves three things in its folder, and nothing else: `bundle/`, the best weights in half precision;
-`state.1ofN` ..., the run as a parcel (`training.parcel`); and a record for the table. While it runs, the run itself is
-in `run/`; where that is left over, the slice before was killed, and its last checkpoint is gone on from.
+A slice of a recipe leaves three things, and nothing else: in its folder `bundle/`, the best weights in half precision,
+and `state.1ofN` ..., the run as a parcel (`training.parcel`); and a record for the table. While it runs, the run itself
+is in `run/`; where that is left over, the slice before was killed, and its last checkpoint is gone on from.
 """
 
 from __future__ import annotations
@@ -13,24 +13,27 @@ import shutil
 import time
 from collections.abc import Callable, Sequence
 from pathlib import Path
+from tempfile import TemporaryDirectory
 from typing import Any
 
 import torch
+from lightning_fabric import Fabric
 
 from mr2ct.bundles import load_bundle, load_network, write_bundle
 from mr2ct.bundles.card import fill_card
 from mr2ct.datasets.sampling import BoxPlan
 from mr2ct.errors import RecipeError
 from mr2ct.hounsfield import HuScaling
-from mr2ct.training.assembly import open_cases
+from mr2ct.training.assembly import batch_source, build_generator, build_method, open_cases
 from mr2ct.training.checkpoint import read_checkpoint, write_checkpoint
-from mr2ct.training.loop import BEST, LAST, NOT_IMPROVING
+from mr2ct.training.handover import BUNDLE, RUN, STATE
+from mr2ct.training.loop import BEST, LAST
 from mr2ct.training.parcel import parts_of, read_parcel, write_parcel
 from mr2ct.training.recipe import Recipe
+from mr2ct.training.result import describe, model_to_start_from
 from mr2ct.training.run import Summary, run
 from mr2ct.training.validation import Validation
 
-STATE, RUN, BUNDLE = "state", "run", "bundle"
 _NOT_STATE = (BUNDLE, "tensorboard")
 # squares of gradients are too small for float16
 _FEWER_BITS = {
@@ -43,21 +46,48 @@ _ALL_CASES = 1_000_000
 _CURVE_POINTS = 200
 
 
+def require_trainable(recipe: Recipe, *, begins: bool = True) -> None:
+    """Raise now what training would raise before its first step: all is put together once, on the CPU.
+
+    Parameters
+    ----------
+    begins : whether the run is a new one, so that the weights it begins with have to be there.
+
+    Raises
+    ------
+    Mr2ctError : a recipe of 3-D patches; a store, split file, network or weights that are missing or do not fit.
+    """
+    if recipe.data.context_slices is None:
+        raise RecipeError(
+            f"3-D patches are not trained in slices: {recipe.name}", remedy="use `mr2ct train`, with run.max_minutes"
+        )
+    on_cpu = {"accelerator": "cpu", "devices": 1, "precision": "32-true", "compile": False, "resident": False}
+    recipe = recipe.model_copy(update={"run": recipe.run.model_copy(update=on_cpu)})
+    fabric = Fabric(accelerator="cpu", devices=1)
+    if begins and recipe.init_from is not None:
+        model_to_start_from(recipe)
+    describe(recipe)
+    with TemporaryDirectory() as folder:
+        cases = open_cases(recipe.data, seed=recipe.seed, folder=Path(folder))
+        batch_source(recipe, cases, fabric, folder=Path(folder))
+    build_method(recipe, build_generator(recipe), fabric)
+
+
 def train_slice(
     recipe: Recipe,
     folder: Path,
     *,
-    brought: Path | None = None,
     minutes: float,
     compact: bool = False,
     say: Callable[[str], None] = print,
 ) -> dict[str, Any]:
     """Train a recipe for a while, from where it stood, and score the weights on every validation case.
 
+    The recipe is one that `require_trainable` lets pass.
+
     Parameters
     ----------
-    folder : of this recipe; gets the results, and may hold those of an earlier slice.
-    brought : a folder an earlier slice wrote, to go on from where `folder` holds nothing.
+    folder : of this recipe; gets the results, and may hold those of an earlier slice, to go on from.
     minutes : for all of it: a tenth, but a minute at most, is kept for scoring and packing.
     compact : keep the optimiser's moments in bfloat16 and the averages in float16: two thirds of the size, and the next
         slice goes on from nearly the same place rather than from the same.
@@ -68,13 +98,11 @@ def train_slice(
 
     Raises
     ------
-    RecipeError : a recipe of 3-D patches, a parcel that is damaged, or of another recipe.
+    RecipeError : a parcel that is damaged, or of another recipe.
     """
-    if recipe.data.context_slices is None:
-        raise RecipeError("3-D patches are not trained in slices", remedy="use `mr2ct train`, with run.max_minutes")
     began = time.monotonic()
     at = folder / RUN
-    _restore(folder, brought, say)
+    _restore(folder, say)
     limit = max(0.9 * minutes, minutes - 1) - (time.monotonic() - began) / 60
     limited = recipe.model_copy(update={"run": recipe.run.model_copy(update={"max_minutes": max(limit, 1e-3)})})
     summary = run(limited, at, say=say)
@@ -94,29 +122,17 @@ def train_slice(
     }
 
 
-def is_finished(record: dict[str, Any], recipe: Recipe) -> bool:
-    """Whether an earlier slice's record says that this recipe needs no more of them.
-
-    Example
-    -------
-    >>> is_finished({}, None)
-    False
-    """
-    return bool(record) and (record["steps"] >= recipe.run.max_steps or record["ended"] == NOT_IMPROVING)
-
-
-def _restore(folder: Path, brought: Path | None, say: Callable[[str], None]) -> None:
+def _restore(folder: Path, say: Callable[[str], None]) -> None:
     at = folder / RUN
     if (at / LAST).exists():
         say(f"going on from {at}, which a slice that was cut off left")
         return
     shutil.rmtree(at, ignore_errors=True)
-    for source in (folder, brought):
-        if source is not None and parts_of(source / STATE):
-            say(f"going on from {source / STATE}")
-            read_parcel(source / STATE, at)
-            return
-    say("a new run")
+    if not parts_of(folder / STATE):
+        say("a new run")
+        return
+    say(f"going on from {folder / STATE}")
+    read_parcel(folder / STATE, at)
 
 
 def _state_files(at: Path) -> list[Path]:
