@@ -106,7 +106,8 @@ def compare(evaluations: Sequence[Evaluation]) -> tuple[tuple[PairedTest, ...], 
     figures: dict[str, dict[str, dict[str, float]]] = {}
     means: dict[str, dict[str, float]] = {}
     shared = common_cases(evaluations)
-    cases = {e.model: [case for case in e.cases if case.pair.case in shared] for e in evaluations}
+    by_name = {each.model: {case.pair.case: case for case in each.cases} for each in evaluations}
+    cases = {model: [own[name] for name in shared] for model, own in by_name.items()}
     for metric in keys_in_order([case.score.image for evaluation in evaluations for case in evaluation.cases]):
         values = {model: [case.score.image.get(metric, math.nan) for case in own] for model, own in cases.items()}
         finite = np.flatnonzero(np.isfinite(list(values.values())).all(axis=0))
