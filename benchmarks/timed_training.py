@@ -1,7 +1,8 @@
 """Our families trained by their recipes in a given time: schedules fitted to it, finished runs skipped, others resumed.
 
 A recipe says how many steps it takes; a comparison says how many minutes. A few steps are timed first, then every
-number of steps in the recipe is scaled to what fits into the minutes, so that its schedule ends when they do.
+number of steps in the recipe is scaled to what fits into the minutes, so that its schedule ends when they do. On a
+machine that is busy with other work, `--training-steps` gives each training the same number instead.
 """
 
 from __future__ import annotations
@@ -42,13 +43,18 @@ SHARE_FOR_STEPS = 0.9
 
 @dataclass(frozen=True)
 class Setting:
-    """What all trainings of a comparison share. `shrink` divides the networks' widths, to try a script out."""
+    """What all trainings of a comparison share.
+
+    `shrink` divides the networks' widths, to try a script out; `steps` is a number for each training in the place of
+    what fits into the minutes, which end it all the same.
+    """
 
     store: Path
     phantoms: Path | None
     minutes: float
     device: str = "cpu"
     shrink: int = 1
+    steps: int | None = None
     overrides: tuple[str, ...] = ()
 
 
@@ -59,6 +65,7 @@ def add_setting(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--split", type=Path, required=True, help="the split file of the store")
     parser.add_argument("--phantoms", type=Path, help="a store of phantoms, for the recipes that mix them in")
     parser.add_argument("--minutes", type=float, required=True, help="of each training")
+    parser.add_argument("--training-steps", type=int, help="take so many each, not what fits into the minutes")
     parser.add_argument("--side", choices=["validation", "test"], default="validation", help="who is converted")
     parser.add_argument("--device", choices=["auto", "cpu", "cuda"], default="auto")
     parser.add_argument("--shrink", type=int, default=1, help="divide all networks' widths, to try the script out")
@@ -71,7 +78,9 @@ def setting_of(given: argparse.Namespace) -> Setting:
     """The setting that the options ask for; "auto" is a GPU where there is one."""
     found = "cuda" if torch.cuda.is_available() else "cpu"
     device = found if given.device == "auto" else given.device
-    return Setting(given.store, given.phantoms, given.minutes, device, given.shrink, tuple(given.set))
+    return Setting(
+        given.store, given.phantoms, given.minutes, device, given.shrink, given.training_steps, tuple(given.set)
+    )
 
 
 def train_family(
@@ -102,7 +111,7 @@ def train_family(
         recipe = read_recipe(folder / "recipe.yaml")
     else:
         if fitted:
-            count = _steps_that_fit(recipe_file, words, folder / "pilot", setting.minutes)
+            count = setting.steps or _steps_that_fit(recipe_file, words, folder / "pilot", setting.minutes)
             words += _scaled(read_recipe(recipe_file, words), count)
         recipe = read_recipe(recipe_file, words)
     spent = _minutes_spent(folder)

@@ -83,6 +83,10 @@ def test_an_ensemble_is_a_row_and_has_a_card(own_zoo):
     broken = runner.invoke(app, ["models"])
     assert broken.exit_code == 1
     assert "nobody" in broken.stderr
+    row = next(line for line in broken.stdout.splitlines() if line.startswith("best "))
+    assert row.split() == ["best", "NO"]
+    assert "brain-two" in broken.stdout
+    assert "convert --best" not in broken.stdout
 
 
 @pytest.mark.parametrize("text", ["{", '{"variants": null}', '{"variants": [[1]]}', '{"measured": null}'])

@@ -186,7 +186,9 @@ def test_a_wrong_plane_is_refused_as_in_translate(models, record):
     ("harm", "words"),
     [
         ({"variants": []}, "no calibration"),
-        ({"features": ["sct"]}, "another version"),
+        ({"features": ["sct"]}, "another version.*other features"),
+        ({"features": None}, "another version"),
+        ({"views": 3}, "another version"),
         ({"format_version": 2}, "another version"),
         ({"interval": "most"}, "cannot be read"),
         ({"sct": "median"}, "cannot be read"),

@@ -5,7 +5,7 @@ from __future__ import annotations
 from mr2ct.bundles.bundle import Bundle, load_bundle, load_network, write_bundle
 from mr2ct.bundles.description import BundleDescription, NetworkDescription
 from mr2ct.bundles.ensemble import EnsembleBundle
-from mr2ct.bundles.zoo import BEST, DEFAULT_MODEL, find_bundle, find_model, shipped, shipped_ensembles
+from mr2ct.bundles.zoo import BEST, DEFAULT_MODEL, find_bundle, find_ensemble, find_model, shipped, shipped_ensembles
 
 __all__ = [
     "BEST",
@@ -15,6 +15,7 @@ __all__ = [
     "EnsembleBundle",
     "NetworkDescription",
     "find_bundle",
+    "find_ensemble",
     "find_model",
     "load_bundle",
     "load_network",

@@ -46,10 +46,26 @@ def _folders_with(file: str, folder: Path | None) -> tuple[str, ...]:
 def find_model(model: str | Path = DEFAULT_MODEL) -> Bundle | EnsembleBundle:
     """What a name or a folder stands for: one model, or an ensemble such as "best". Errors as in `find_bundle`."""
     if str(model) in shipped_ensembles():
-        return load_ensemble(SHIPPED_FOLDER / str(model), find_bundle)
+        return find_ensemble(str(model))
     if str(model) not in shipped() and (Path(model) / ENSEMBLE_FILE).is_file():
         return load_ensemble(model, find_bundle)
     return find_bundle(model)
+
+
+def find_ensemble(name: str) -> EnsembleBundle:
+    """A shipped ensemble, its members found and verified.
+
+    Raises
+    ------
+    BundleError : none of that name, or it or a member of it is altered, incomplete or damaged.
+
+    Example
+    -------
+    >>> find_ensemble("no-such-ensemble")  # doctest: +ELLIPSIS
+    Traceback (most recent call last):
+    mr2ct.errors.BundleError: not an ensemble of models; ...
+    """
+    return load_ensemble(SHIPPED_FOLDER / name, find_bundle)
 
 
 def find_bundle(model: str | Path = DEFAULT_MODEL) -> Bundle:

@@ -18,6 +18,9 @@ if TYPE_CHECKING:
 _WIDEST = 240
 """In characters, of the table of models."""
 
+_NOT_WHOLE = ("", "", "", "", "", "[red]NO[/red]")
+"""The cells after the name, of a model whose files are not all there and unaltered."""
+
 
 def models(
     name: Annotated[str | None, typer.Argument(help="Show this model's card instead.", show_default=False)] = None,
@@ -39,14 +42,15 @@ def models(
         typer.echo("No models ship with this installation; train one, or give `mr2ct convert --model` a bundle folder.")
         return
     table, problems = _table(names, verify=verify)
-    ensembles = [row for name in shipped_ensembles() for row in _ensemble_row(name, problems)]
+    ensembles = [_ensemble_row(name, problems) for name in shipped_ensembles()]
     for row in ensembles:
         table.add_row(*row.cells)
     # wider than the terminal rather than with names cut short
     needed = Console(width=_WIDEST).measure(table).maximum
     Console(width=max(Console().width, needed)).print(table)
     for row in ensembles:
-        typer.echo(row.words)
+        if row.words:
+            typer.echo(row.words)
     for problem in problems:
         typer.echo(f"error: {problem}", err=True)
     if problems:
@@ -71,7 +75,7 @@ def _table(names: tuple[str, ...], *, verify: bool) -> tuple[Table, list[str]]:
                 load_network(bundle)
         except Mr2ctError as error:
             problems.append(str(error))
-            table.add_row(name, "", "", "", "", "", "[red]NO[/red]")
+            table.add_row(name, *_NOT_WHOLE)
             continue
         described = bundle.description
         mae_hu = described.metrics.get("mae_hu")
@@ -93,18 +97,16 @@ class _EnsembleRow:
     words: str
 
 
-def _ensemble_row(name: str, problems: list[str]) -> list[_EnsembleRow]:
-    """An ensemble's row of the table, and what it is made of; none, and a problem more, where it is not whole."""
-    from mr2ct.bundles import BEST, EnsembleBundle, find_model
+def _ensemble_row(name: str, problems: list[str]) -> _EnsembleRow:
+    """An ensemble's row of the table, and what it is made of; no words, and a problem more, where it is not whole."""
+    from mr2ct.bundles import BEST, find_ensemble
 
     try:
-        found = find_model(name)
-        if not isinstance(found, EnsembleBundle):
-            return []
+        found = find_ensemble(name)
         calibration = found.calibration or {}
     except Mr2ctError as error:
         problems.append(str(error))
-        return []
+        return _EnsembleRow((name, *_NOT_WHOLE), "")
     described = [member.description for member in found.members]
     mae_hu = calibration.get("measured", {}).get("mae_hu")
     cells = (
@@ -118,7 +120,7 @@ def _ensemble_row(name: str, problems: list[str]) -> list[_EnsembleRow]:
     )
     option = "--best" if name == BEST else f"--model {name}"
     members = ", ".join(one.name for one in described)
-    return [_EnsembleRow(cells, f"{name}: the mean of {members}, each with flips; `mr2ct convert {option}`")]
+    return _EnsembleRow(cells, f"{name}: the mean of {members}, each with flips; `mr2ct convert {option}`")
 
 
 def _planes_in_short(planes: tuple[str, ...]) -> str:

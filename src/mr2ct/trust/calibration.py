@@ -114,11 +114,12 @@ class Calibration:
                 expected="one made on held-out patients",
                 remedy="run scripts/calibrate.py, or choose a shipped model",
             )
-        made_with = (record.get("format_version"), tuple(record.get("features", ())), tuple(record.get("views", ())))
-        if made_with != (FORMAT_VERSION, FEATURES, tuple(VIEWS)):
+        made_with = {key: record.get(key) for key in ("format_version", "features", "views")}
+        ours = {"format_version": FORMAT_VERSION, "features": list(FEATURES), "views": list(VIEWS)}
+        if made_with != ours:
             raise BundleError(
                 "the calibration was made by another version of mr2ct",
-                got=f"format {made_with[0]}, {len(made_with[1])} features, views {', '.join(map(str, made_with[2]))}",
+                got=f"other {' and other '.join(key for key in ours if made_with[key] != ours[key])}",
                 expected=f"format {FORMAT_VERSION}, the features of this version, views {', '.join(VIEWS)}",
                 remedy="run scripts/calibrate.py again",
             )
