@@ -42,7 +42,8 @@ def main(words: Sequence[str] | None = None) -> None:
     setting, split = setting_of(given), read_split(given.split)
     print(machine(), flush=True)
     cases = cases_of(given.data, getattr(split, given.side), of_each_centre=given.patients)
-    centres = sorted({case.centre for case in cases})
+    centres = given.centres or sorted({case.centre for case in cases})
+    cases = [case for case in cases if case.centre in centres]
     trained, folders = {}, {}
     for family in given.families:
         pooled = (given.pooled or given.out) / (family if given.pooled else f"{family}-{POOLED}")
@@ -127,6 +128,7 @@ def _parser() -> argparse.ArgumentParser:
     add_setting(parser)
     default = ["attention-unet", "pix2pix", "cyclegan"]
     parser.add_argument("--families", nargs="+", choices=list(FAMILIES), default=default)
+    parser.add_argument("--centres", nargs="+", help="only these are left out, one after another")
     parser.add_argument("--pooled", type=Path, help="take the pooled models from this folder of a side_by_side run")
     return parser
 
