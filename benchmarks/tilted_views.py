@@ -51,8 +51,10 @@ def main() -> None:
 
 def _rows(name: str, translator: Translator, body: PreparedBody, inside: Array, *, truth: Array | None) -> None:
     found: dict[str, dict[str, Array]] = {"plain and mirrored": {}, "and tilted": {}}
+    spacing_mm = body.prepared.mr.geometry.spacing_mm
     for plane in PLANE_AXIS:
-        for words, views in zip(found, (FLIPS, (*FLIPS, *tilts_of(plane, body.mr_units.shape))), strict=True):
+        tilted = tilts_of(plane, body.mr_units.shape, spacing_mm)
+        for words, views in zip(found, (FLIPS, (*FLIPS, *tilted)), strict=True):
             found[words][plane] = _hu(translator, body, plane, views)
     for words, planes in found.items():
         errors = ["" if truth is None else f"{_apart(hu, truth, inside):.1f}" for hu in planes.values()]

@@ -26,8 +26,8 @@ def convert(
     ----------
     model : the name of a shipped model, a bundle folder, or "best": the shipped ensemble, slower and nearer to the CT.
     flips : also convert the head mirrored, and take the mean: twice the time. None: where one plane alone is converted,
-        and then a whole head tilted, too; "best" always does. False also shows a single slice once instead of at three
-        places.
+        and then a whole head of cubic voxels tilted, too; "best" always does. False also shows a single slice once
+        instead of at three places.
     The others are those of `Translator.translate`.
 
     Raises

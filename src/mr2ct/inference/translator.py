@@ -15,7 +15,7 @@ from numpy.typing import NDArray
 import mr2ct
 from mr2ct.bundles import Bundle, BundleDescription, load_network
 from mr2ct.errors import BundleError, InputError
-from mr2ct.geometry import Geometry, voxel_to_world
+from mr2ct.geometry import Geometry
 from mr2ct.hounsfield import AIR_HU
 from mr2ct.inference.body_region import (
     ROUND_FOUND,
@@ -25,6 +25,7 @@ from mr2ct.inference.body_region import (
     air_outside,
     body_weight,
     bounding_box,
+    geometry_in,
 )
 from mr2ct.inference.bone_level import bone_level, contrast_exponent, with_contrast
 from mr2ct.inference.engine import Engine, TorchEngine
@@ -104,8 +105,8 @@ class Translator:
     device : "auto", "cpu" or "cuda". precision : "auto", "fp32" or "bf16"; see `TorchEngine`.
     fusion : how three planes become one volume, see `mr2ct.inference.planes.FUSIONS`.
     views : keys of `mr2ct.inference.views.VIEWS`; the sCT is the mean of the answers to them. None: where one plane
-        alone is converted, all of them and, of a whole head, tilted ones; where several are, the plain one, for each
-        plane is a view of its own. A single slice is shown at all `places` in each view.
+        alone is converted, all of them and, of a whole head in cubic voxels, tilted ones (`tilts_of`); where several
+        are, the plain one, for each plane is a view of its own. A single slice is shown at all `places` in each view.
 
     Raises
     ------
@@ -217,7 +218,9 @@ class Translator:
         """The views that are asked for where these planes run."""
         if self.views is not None:
             return self.views
-        return (*FLIPS, *tilts_of(planes[0], body.mr_units.shape)) if len(planes) == 1 else PLAIN
+        if len(planes) != 1:
+            return PLAIN
+        return (*FLIPS, *tilts_of(planes[0], body.mr_units.shape, body.prepared.mr.geometry.spacing_mm))
 
     def answer(
         self,
@@ -263,7 +266,7 @@ class Translator:
 
     def on_input_grid(self, hu: NDArray[np.float32], body: PreparedBody, *, outside: float) -> Volume:
         """HU values of the body's box (i, j, k) on the MR's own grid, int16, with `outside` beyond the box."""
-        cropped = Volume(hu, _geometry_of(body.prepared.mr.geometry, body.box), Quantity.HU)
+        cropped = Volume(hu, geometry_in(body.prepared.mr.geometry, body.box), Quantity.HU)
         whole = resample_to(cropped, body.prepared.mr.geometry, outside=outside)
         back = undo_geometry(whole, body.prepared.record, body.original, outside=outside)
         rounded = np.rint(np.clip(back.voxels, *self.description.hu_range)).astype(np.int16)
@@ -382,13 +385,6 @@ def _cut_out(original: Geometry, prepared: Prepared, *, mask_was_given: bool) ->
     found = ROUND_FOUND if prepared.mr.geometry.single_slice_axis is None else ROUND_FOUND_IN_SLICE
     weight = body_weight(prepared.mask.voxels[box], spacing_mm, edge=ROUND_MASK if mask_was_given else found)
     return PreparedBody(prepared, prepared.mr.voxels[box], weight, box, original)
-
-
-def _geometry_of(geometry: Geometry, box: Box) -> Geometry:
-    affine = np.array(geometry.affine)
-    affine[:3, 3] = voxel_to_world(geometry.affine, [side.start for side in box])
-    i, j, k = (side.stop - side.start for side in box)
-    return Geometry((i, j, k), affine, geometry.frame_of_reference_uid)
 
 
 def _warnings(geometry: Geometry, left_out: Sequence[str]) -> tuple[str, ...]:
