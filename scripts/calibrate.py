@@ -7,7 +7,7 @@ ensembles are calibrated: each bundle alone, by its answers to the head and its 
 what other models answer); an ensemble (such as src/mr2ct/bundles/shipped/best) as the mean of its members. Training and
 validation patients are learnt from; test patients only measure, at the end, by the function that users call. Written:
 `calibration` in bundle.json (of an ensemble calibration.json), the section "How sure it is" of MODEL_CARD.md, and the
-picture in it, reliability.png.
+picture in it, reliability.png. A model that was trained without flips is refused: its mirror image says nothing.
 Other keys stay as they are.
 """
 

@@ -5,8 +5,9 @@
     mr2ct train recipe.yaml --init-from runs/a/bundle        # method: supervised, its store stores/agreed
 
 Every training slice that has an MR becomes a case whose CT is the median of the models' answers, each asked as the
-slice is, mirrored (left to right), and at 0.9 and 1.1 of its size. No true CT of a training patient is read, so models
-of unpaired training can teach. --patients, the file that such a run writes, leaves only the patients whose MR it saw.
+slice is, mirrored (left to right, where it was trained with flips), and at 0.9 and 1.1 of its size. No true CT of a
+training patient is read, so models of unpaired training can teach. --patients, the file that such a run writes, leaves
+only the patients whose MR it saw.
 --atlases adds what real CT show: those of the patients whose CT that run saw, bent onto the models' median; the CT
 is then the mean of that median and of what the atlases show, those counted most that are like the median there.
 Where an MR ends before the outline does, at a neck, no model knows the CT: there the tissue above goes on to the
@@ -220,9 +221,12 @@ def agreed_ct(case: StoredCase, models: Sequence[Translator], atlases: Atlases |
 
 
 def views_of(model: Translator, mr: Image, *, left_right: bool) -> list[Image]:
-    """HU of a slice as it is, mirrored along its first axis where that runs left to right, and at other sizes."""
+    """HU of a slice as it is, mirrored along its first axis where that runs left to right, and at other sizes.
+
+    A model that was trained without flips is not shown the mirror image.
+    """
     found = [slice_hu(model, mr)]
-    if left_right:
+    if left_right and model.description.flips:
         found.append(slice_hu(model, mr[::-1])[::-1])
     for size in SIZES:
         resized = slice_hu(model, zoom(mr, size, order=3, mode="nearest").clip(min=0))

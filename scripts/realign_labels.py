@@ -5,8 +5,9 @@
     mr2ct train recipe.yaml --init-from runs/a/bundle        # its store stores/realigned
 
 Every training slice keeps its MR and mask; its CT is moved, affinely and by a stiff field, onto the mean of the models'
-answers to the slice as it is and mirrored (left to right). A store of slices of one voxel's thickness is expected.
-Validation patients keep their CT, so that training measures what it always does; test patients are left out.
+answers to the slice as it is and, of those that were trained with flips, mirrored (left to right). A store of slices of
+one voxel's thickness is expected. Validation patients keep their CT, so that training measures what it always does;
+test patients are left out.
 """
 
 from __future__ import annotations
@@ -63,8 +64,12 @@ def realigned(case: StoredCase, models: Sequence[Translator]) -> NDArray[np.floa
     """(i, j, k) HU: the CT of a case of one slice on the models' sCT; beyond the mask, on itself."""
     axis = case.slice_axis()
     mr, ct, mask = (np.take(image, 0, axis) for image in (case.mr(), case.ct(), case.mask() > 0))
-    mirrored_too = axis != 0  # the first axis of other slices runs left to right
-    answers = [answer for model in models for answer in both_views(model, mr, mirrored_too=mirrored_too)]
+    left_right = axis != 0  # the first axis of other slices runs left to right
+    answers = [
+        answer
+        for model in models
+        for answer in both_views(model, mr, mirrored_too=left_right and model.description.flips)
+    ]
     sct = np.where(mask, np.mean(answers, axis=0), ct)
     return np.expand_dims(Realignment()(ct, sct, mask), axis)
 

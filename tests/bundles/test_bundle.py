@@ -42,6 +42,15 @@ def test_round_trip(bundle, description, network):
     assert torch.equal(again(mr), network(mr))
 
 
+def test_a_bundle_that_does_not_say_whether_it_learnt_with_flips_did(bundle, tmp_path, description, network):
+    rewrite(bundle, flips=None)
+    assert "flips" not in json.loads((bundle.folder / "bundle.json").read_text(encoding="utf-8"))
+    assert load_bundle(bundle.folder).description.flips
+    without = description.model_copy(update={"flips": False})
+    written = write_bundle(tmp_path / "without", state=network.state_dict(), description=without, card="")
+    assert not load_bundle(written.folder).description.flips
+
+
 def test_half_precision_weights_become_float32(tmp_path, description, network):
     state = {name: t.half() if t.is_floating_point() else t for name, t in network.state_dict().items()}
     bundle = write_bundle(tmp_path / "half", state=state, description=description, card="")

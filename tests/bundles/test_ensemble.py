@@ -66,6 +66,14 @@ def test_the_card_is_of_these_members(own_zoo):
     assert find_model("both").card == "# written"
 
 
+def test_the_card_says_who_is_not_shown_the_mirror_image(own_zoo, tiny_bundle):
+    write_ensemble(own_zoo)
+    assert "flips" not in find_model("both").card
+    tiny_bundle(own_zoo / "three", flips=False)
+    write_ensemble(own_zoo, members=["one", "three"])
+    assert "NAME`.\nIt is not mirrored for three, trained without flips.\n\n## What" in find_model("both").card
+
+
 def test_the_figures_on_the_card_are_those_of_these_weights(own_zoo):
     write_ensemble(own_zoo)
     figure = Figure(value=71.25, low=70.0, high=73.0, cases=6, patients=2)

@@ -11,6 +11,7 @@ from typer.testing import CliRunner
 import mr2ct
 from mr2ct.bundles import find_bundle, zoo
 from mr2ct.cli.main import app
+from mr2ct.errors import InputError
 from mr2ct.geometry import Geometry
 from mr2ct.inference import Translator
 from mr2ct.inference.views import FLIPS
@@ -114,3 +115,30 @@ def test_a_member_that_is_not_there_is_named(own_zoo, mr, tmp_path):
     result = CliRunner().invoke(app, ["convert", str(tmp_path / "head.mha"), "-o", str(tmp_path / "out"), "--best"])
     assert result.exit_code == 2
     assert "three" in result.stderr
+
+
+def test_flips_of_a_model_that_was_trained_without_are_refused(own_zoo, tiny_bundle, mr, tmp_path):
+    tiny_bundle(own_zoo / "sided", flips=False)
+    _, record = convert(mr, tmp_path, "--model", "sided", "--planes", "axial")
+    assert record["views"] == ["plain"]
+    options = ["-o", str(tmp_path / "other"), "--model", "sided", "--flips"]
+    result = CliRunner().invoke(app, ["convert", str(tmp_path / "head.mha"), *options])
+    assert result.exit_code == 2
+    assert "trained without flips" in result.stderr
+    assert "leave --flips away" in result.stderr
+    with pytest.raises(InputError, match="trained without flips"):
+        mr2ct.convert(mr, "sided", planes="axial", device="cpu", flips=True)
+
+
+def test_each_member_is_shown_what_it_learnt(own_zoo, tiny_bundle, mr, tmp_path):
+    tiny_bundle(own_zoo / "sided", seed=2, flips=False)
+    write_ensemble(own_zoo, "sided", "one")
+    sct, record = convert(mr, tmp_path, "--best", "--planes", "axial")
+    assert record["views"] == list(FLIPS)
+    asked = [("sided", "plain"), ("one", "plain"), ("one", "mirrored")]
+    alone = [
+        Translator.from_bundle(find_bundle(name), device="cpu", views=(view,)).translate(mr, planes="axial").sct.voxels
+        for name, view in asked
+    ]
+    assert np.abs(sct - np.mean(alone, axis=0)).max() < 1.1
+    assert "with flips where they learnt with flips" in CliRunner().invoke(app, ["models"]).stdout.replace("\n", " ")

@@ -225,3 +225,16 @@ def test_views_are_averaged_and_named(linear_network, describe, make_mr):
     for wrong in ((), ("upside-down",)):
         with pytest.raises(InputError, match="unknown view"):
             Translator(linear_network(), describe(), device="cpu", views=wrong)
+
+
+def test_a_model_that_was_trained_without_flips_never_sees_the_mirror_image(linear_network, describe, make_mr):
+    description = describe(flips=False)
+    head, middle = make_mr((30, 28, 26), np.eye(4)), make_mr((30, 28, 1), np.eye(4))
+    for views in (None, FLIPS):
+        translator = Translator(linear_network(), description, device="cpu", precision="fp32", views=views)
+        assert translator.translate(head, planes="axial").record["views"] == ["plain"]
+        done = translator.translate(middle)
+        # unless the plain view is all that is asked for, a slice is shown at all places
+        assert (done.record["views"], done.record["places"]) == (["plain"], len(PLACES))
+    with pytest.raises(InputError, match="unknown view; got mirrored; expected some of plain"):
+        Translator(linear_network(), description, device="cpu", views=("mirrored",))

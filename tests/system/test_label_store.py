@@ -24,10 +24,10 @@ def label(script: Callable[[str], ModuleType]) -> ModuleType:
     return script("label_store")
 
 
-def model(hu: Callable[[np.ndarray], np.ndarray], name: str = "a") -> SimpleNamespace:
+def model(hu: Callable[[np.ndarray], np.ndarray], name: str = "a", *, flips: bool = True) -> SimpleNamespace:
     """Answers `hu` of a slice's MR."""
     scaling = HuScaling(*HU_RANGE)
-    description = SimpleNamespace(hu_scaling=scaling, hu_range=HU_RANGE, weights_sha256=name)
+    description = SimpleNamespace(hu_scaling=scaling, hu_range=HU_RANGE, weights_sha256=name, flips=flips)
     return SimpleNamespace(description=description, engine=lambda batch: scaling.to_network(hu(batch)))
 
 
@@ -101,6 +101,8 @@ def test_mirrored_and_resized_answers_come_back_in_place(label: ModuleType):
     for answer in views:
         np.testing.assert_allclose(answer, 1000 * columns, atol=30)
     assert len(label.views_of(own, columns.astype(np.float32), left_right=False)) == 3
+    unflipped = model(lambda mr: 1000 * mr, flips=False)
+    assert len(label.views_of(unflipped, columns.astype(np.float32), left_right=True)) == 3
 
 
 def test_only_patients_whose_mr_was_seen_and_true_ct_for_validation(

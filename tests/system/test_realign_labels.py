@@ -23,10 +23,10 @@ def realign(script: Callable[[str], ModuleType]) -> ModuleType:
     return script("realign_labels")
 
 
-def model() -> SimpleNamespace:
+def model(*, flips: bool = True) -> SimpleNamespace:
     """Takes an MR for a CT: 0 is air, 1 is 24 HU."""
     scaling = HuScaling(*HU_RANGE)
-    description = SimpleNamespace(hu_scaling=scaling, hu_range=HU_RANGE, weights_sha256="a")
+    description = SimpleNamespace(hu_scaling=scaling, hu_range=HU_RANGE, weights_sha256="a", flips=flips)
     return SimpleNamespace(description=description, engine=lambda batch: scaling.to_network(1024 * batch - 1000))
 
 
@@ -77,3 +77,14 @@ def test_a_volume_is_refused_and_nothing_is_left(realign: ModuleType, store: Cas
     with pytest.raises(DataSetError, match="volume"):
         realign.realign(CaseStore.open(store.root), tmp_path / "new", [model()])
     assert not (tmp_path / "new").exists()
+
+
+def test_only_models_that_learnt_with_flips_are_shown_the_mirror_image(
+    realign: ModuleType, store: CaseStore, monkeypatch: pytest.MonkeyPatch
+):
+    asked = []
+    plain = realign.slice_hu
+    monkeypatch.setattr(realign, "slice_hu", lambda own, mr: asked.append(own) or plain(own, mr))
+    flipped, unflipped = model(), model(flips=False)
+    realign.realigned(next(case for case in store.cases if case.slice_axis() == 2), [flipped, unflipped])
+    assert asked == [flipped, flipped, unflipped]

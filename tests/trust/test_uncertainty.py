@@ -242,3 +242,12 @@ def test_the_card_tells_what_was_measured(record):
     assert "| centre A | 100.0% | 100.0% | 100.0% | 100.0% |" in text
     card = with_section("# one\n\n## Use\n\nNever.\n", "How sure it is", text, before="Use")
     assert with_section(card, "How sure it is", text, before="Use") == card
+
+
+def test_a_model_that_was_trained_without_flips_has_no_interval(record):
+    """Calibrating asks for the same answers."""
+    sided = translator(flips=False)
+    with pytest.raises(BundleError, match="one, which was trained without flips"):
+        predict_uncertainty(head(), [sided], record)
+    with pytest.raises(BundleError, match="mirror image"):
+        member_answers([sided], sided.prepare(head()), "axial")

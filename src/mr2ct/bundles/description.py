@@ -42,6 +42,7 @@ class BundleDescription(BaseModel):
     planes : planes whose slices the network may be given; empty for a 3-D network.
     context_slices : slices in one input: 1 is 2-D, an odd number above is 2.5-D, 0 is a 3-D network.
     patch_size : window of a 3-D network in voxels (i, j, k), each at least 8; None for the others.
+    flips : whether training showed images with left and right exchanged, too; where not, conversion shows none.
     training_data, licence : for people, in a sentence.
     metrics : figures on held-out patients by name; `mae_hu` is the masked MAE that `mr2ct models` lists.
     evaluation : the same with intervals, by plane, centre and tissue, for the card; None where it was not scored so.
@@ -79,6 +80,7 @@ class BundleDescription(BaseModel):
     planes: tuple[Plane, ...]
     context_slices: int = Field(ge=0)
     patch_size: tuple[int, int, int] | None = None
+    flips: bool = True
     training_data: str
     licence: str
     metrics: dict[str, float]

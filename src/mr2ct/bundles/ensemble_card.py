@@ -22,7 +22,7 @@ device**; for research only.
 
 All see the same prepared volume, as it is and mirrored (left and right exchanged, the grid of the pooling moved), and
 all answers count alike. What they were trained on, and where they fail, is in their own cards: `mr2ct models NAME`.
-
+{not_mirrored}
 ## What it is for, and what not
 
 {intended_use}
@@ -75,6 +75,7 @@ def fill_ensemble_card(
         f"| {member.name} | {member.method} | {_mae(member.metrics.get('mae_hu'))} | {member.licence} |"
         for member in members
     ]
+    unflipped = ", ".join(member.name for member in members if not member.flips)
     weights = ", ".join(f"{member.name} `{member.weights_sha256[:12]}`" for member in members)
     scoring = steps_in_words("Scored by", scored.scoring) if scored else ""
     record = scored.evaluation if scored else None
@@ -82,6 +83,7 @@ def fill_ensemble_card(
     return _TEMPLATE.format(
         name=name,
         rows="\n".join(rows),
+        not_mirrored=f"It is not mirrored for {unflipped}, trained without flips.\n" if unflipped else "",
         intended_use=INTENDED_USE,
         unsuited="Not for:\n\n" + in_list(UNSUITED),
         licences="\n\n".join(licence_in_words(licence) for licence in sorted({member.licence for member in members})),

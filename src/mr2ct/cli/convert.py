@@ -118,7 +118,10 @@ def _convert_unless_done(items: Sequence[WorkItem], model: str, options: _Option
     if n_done:
         typer.echo(f"{n_done} of {len(items)} done already, skipped; --overwrite converts again")
     if todo:
+        from mr2ct.inference.ensemble import require_flips_known
+
         found = find_model(model)
+        require_flips_known(found, flips=options.flips)
         if options.uncertainty:
             _require_calibrated(found)
         failures = _convert_all(todo, _Converter(found, options, asked))

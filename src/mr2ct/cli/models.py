@@ -120,7 +120,8 @@ def _ensemble_row(name: str, problems: list[str]) -> _EnsembleRow:
     )
     option = "--best" if name == BEST else f"--model {name}"
     members = ", ".join(one.name for one in described)
-    return _EnsembleRow(cells, f"{name}: the mean of {members}, each with flips; `mr2ct convert {option}`")
+    flips = "each with flips" if all(one.flips for one in described) else "with flips where they learnt with flips"
+    return _EnsembleRow(cells, f"{name}: the mean of {members}, {flips}; `mr2ct convert {option}`")
 
 
 def _planes_in_short(planes: tuple[str, ...]) -> str:

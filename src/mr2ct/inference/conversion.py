@@ -27,12 +27,13 @@ def convert(
     model : the name of a shipped model, a bundle folder, or "best": the shipped ensemble, slower and nearer to the CT.
     flips : also convert the head mirrored, and take the mean: twice the time. None: where one plane alone is converted,
         and then a whole head of cubic voxels tilted, too; "best" always does. False also shows a single slice once
-        instead of at three places.
+        instead of at three places. A model that was trained without flips is never shown the mirror image.
     The others are those of `Translator.translate`.
 
     Raises
     ------
-    BundleError : no such model, or an altered one; and what `Translator.translate` raises.
+    BundleError : no such model, or an altered one. InputError : flips of a model that was trained without. And what
+        `Translator.translate` raises.
 
     Example
     -------

@@ -1,4 +1,5 @@
-"""Several models as one: they share the prepared volume, each also sees it mirrored, and their mean is the sCT.
+"""Several models as one: they share the prepared volume, each that learnt with flips also sees it mirrored, and their
+mean is the sCT.
 
 Deep ensembles: Lakshminarayanan et al. 2017, arXiv:1612.01474. A median was as good on validation patients, and would
 keep all answers in memory (benchmarks/ensemble.py).
@@ -10,6 +11,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass, replace
 
 from mr2ct.bundles import Bundle, EnsembleBundle
+from mr2ct.errors import InputError
 from mr2ct.inference.planes import ALL_PLANES
 from mr2ct.inference.translator import StageProgress, Translation, Translator, translate_together
 from mr2ct.inference.views import FLIPS, PLAIN
@@ -39,7 +41,10 @@ class Ensemble:
     def from_bundle(
         cls, bundle: EnsembleBundle, *, device: str = "auto", precision: str = "auto", views: Sequence[str] = FLIPS
     ) -> Ensemble:
-        """The ensemble on disk, with test-time flips. Raises BundleError where weights do not fit their network."""
+        """The ensemble on disk, with test-time flips of the members that were trained with flips.
+
+        Raises BundleError where weights do not fit their network.
+        """
         members = (
             Translator.from_bundle(member, device=device, precision=precision, views=views) for member in bundle.members
         )
@@ -80,7 +85,7 @@ def load_model(
 
     Raises
     ------
-    BundleError : weights that do not fit their network.
+    BundleError : weights that do not fit their network. InputError : flips of a model that was trained without.
 
     Example
     -------
@@ -90,4 +95,22 @@ def load_model(
     """
     if isinstance(model, EnsembleBundle):
         return Ensemble.from_bundle(model, device=device, precision=precision)
+    require_flips_known(model, flips=flips)
     return Translator.from_bundle(model, device=device, precision=precision, views=_VIEWS[flips])
+
+
+def require_flips_known(model: Bundle | EnsembleBundle, *, flips: bool | None) -> None:
+    """Raise InputError where `flips` are asked for of one model that was trained without.
+
+    Example
+    -------
+    >>> from mr2ct.bundles import find_model
+    >>> require_flips_known(find_model("brain-attention-unet"), flips=True)
+    """
+    if flips and isinstance(model, Bundle) and not model.description.flips:
+        raise InputError(
+            "the model was trained without flips, so it knows no mirrored body",
+            got=f"flips with {model.description.name}",
+            expected="the body as it is",
+            remedy="leave --flips away (in Python: flips=None)",
+        )

@@ -107,10 +107,11 @@ class Translator:
     views : keys of `mr2ct.inference.views.VIEWS`; the sCT is the mean of the answers to them. None: where one plane
         alone is converted, all of them and, of a whole head in cubic voxels, tilted ones (`tilts_of`); where several
         are, the plain one, for each plane is a view of its own. A single slice is shown at all `places` in each view.
+        A model that was trained without flips is never shown the mirrored one.
 
     Raises
     ------
-    InputError : no view, or an unknown one.
+    InputError : no view that the model knows, or an unknown one.
 
     Example
     -------
@@ -127,15 +128,17 @@ class Translator:
         fusion: str = "mean",
         views: Sequence[str] | None = None,
     ) -> None:
-        if views is not None and (not views or set(views) - VIEWS.keys()):
-            raise InputError("unknown view", got=", ".join(views) or "none", expected=f"some of {', '.join(VIEWS)}")
+        self.known_views = FLIPS if description.flips else PLAIN
+        if views is not None and (not set(views) & set(self.known_views) or set(views) - VIEWS.keys()):
+            known = ", ".join(self.known_views)
+            raise InputError("unknown view", got=", ".join(views) or "none", expected=f"some of {known}")
         self.description = description
         self.pipeline = Pipeline.from_record(description.preprocessing)
         self.engine: Engine = TorchEngine(network, device=device, precision=precision)
         self.fusion = fusion
-        self.views = None if views is None else tuple(views)
-        # the plain view alone is the fast way
-        self.places = ONE_PLACE if self.views == PLAIN else PLACES
+        self.views = None if views is None else tuple(view for view in views if view in self.known_views)
+        # to ask for the plain view alone is the fast way
+        self.places = ONE_PLACE if views is not None and tuple(views) == PLAIN else PLACES
 
     @classmethod
     def from_bundle(
@@ -220,7 +223,7 @@ class Translator:
             return self.views
         if len(planes) != 1:
             return PLAIN
-        return (*FLIPS, *tilts_of(planes[0], body.mr_units.shape, body.prepared.mr.geometry.spacing_mm))
+        return (*self.known_views, *tilts_of(planes[0], body.mr_units.shape, body.prepared.mr.geometry.spacing_mm))
 
     def answer(
         self,
@@ -319,7 +322,8 @@ def translate_together(
     Parameters
     ----------
     members : with one preprocessing, one HU range and the same planes (not checked here); each gives the views that it
-        was made for, and all answers count alike. The record is that of the first. The others as in `translate`.
+        was made for, and all answers count alike. The record is that of the first, with the views of all. The others
+        as in `translate`.
 
     Example
     -------
@@ -332,12 +336,12 @@ def translate_together(
     planes_run = lead.planes_for(body, planes)
     with clock.stage("network"):
         asked = [(member, view) for member in members for view in member.views_in(planes_run, body)]
+        views = tuple(dict.fromkeys(view for _, view in asked))
         answers = [_mean_answer(asked, body, plane, report) for plane in planes_run or (None,)]
     with clock.stage("finishing"):
         report("finishing", 0.0)
         sct = lead.compose(answers, body)
     report("finishing", 1.0)
-    views = lead.views_in(planes_run, body)
     return lead.translation(sct, body, planes_run, planes_wanted=planes, views=views, seconds=clock.seconds)
 
 

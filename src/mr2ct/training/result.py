@@ -92,6 +92,7 @@ def describe(recipe: Recipe) -> BundleDescription:
             "planes": () if three_d else tuple(recipe.data.planes),
             "context_slices": 0 if three_d else recipe.data.context_slices,
             "patch_size": tuple(recipe.data.size) if three_d else None,
+            "flips": recipe.data.spatial is not None and recipe.data.spatial.flip > 0,
             "training_data": recipe.bundle.training_data,
             "licence": recipe.bundle.licence,
             "metrics": {},

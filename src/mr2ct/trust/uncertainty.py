@@ -15,6 +15,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from mr2ct.errors import BundleError
 from mr2ct.geometry import PLANE_AXIS
 from mr2ct.inference.body_region import air_outside
 from mr2ct.inference.planes import fuse
@@ -86,7 +87,8 @@ def predict_uncertainty(
 
     Raises
     ------
-    BundleError : no calibration, or one of other weights; and what `Translator.translate` raises.
+    BundleError : no calibration, or one of other weights; a model that was trained without flips; and what
+        `Translator.translate` raises.
 
     Example
     -------
@@ -151,7 +153,20 @@ def body_uncertainty(
 def member_answers(
     members: Sequence[Translator], body: PreparedBody, plane: str | None, *, progress: StageProgress | None = None
 ) -> list[list[Float32]]:
-    """Every member's answer to every view, in `VIEWS`' order: (i, j, k) network units each."""
+    """Every member's answer to every view, in `VIEWS`' order: (i, j, k) network units each.
+
+    Raises
+    ------
+    BundleError : a member that was trained without flips, whose answer to a mirrored body says nothing.
+    """
+    for member in members:
+        if not member.description.flips:
+            raise BundleError(
+                "an interval comes from answers to the body and its mirror image",
+                got=f"{member.description.name}, which was trained without flips",
+                expected="a model that was trained with flips",
+                remedy="convert without --uncertainty",
+            )
     return [
         [
             view_answer(member, body, plane, view=view, on_progress=_reporting(progress, member, plane, view))
