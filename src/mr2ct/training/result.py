@@ -51,18 +51,32 @@ def prepared_otherwise(model: BundleDescription, own: BundleDescription) -> list
     """A line for each step of preprocessing in which the model to start from differs from the recipe's stores."""
     theirs, ours = ({s["name"]: s["arguments"] for s in d.preprocessing["steps"]} for d in (model, own))
     return [
-        f"warning: {model.name} learnt from images prepared with {_step_in_words(name, theirs)}, the stores were with "
-        f"{_step_in_words(name, ours)}; prepare them alike (mr2ct preprocess), or train for longer"
+        f"warning: {model.name} learnt from images prepared with {_difference_in_words(name, theirs, ours)}"
         for name in dict.fromkeys([*theirs, *ours])
         if theirs.get(name) != ours.get(name)
     ]
 
 
-def _step_in_words(name: str, steps: Mapping[str, Mapping[str, Any]]) -> str:
+_Steps = Mapping[str, Mapping[str, Any]]
+_NYUL = "nyul"
+"""`mr2ct.preprocessing.nyul.Nyul`, whose landmarks are learnt: they fill a page, and no option takes another's."""
+
+
+def _difference_in_words(name: str, theirs: _Steps, ours: _Steps) -> str:
+    learnt, stores = _step_in_words(name, theirs), _step_in_words(name, ours)
+    if name == _NYUL and name in theirs and name in ours:
+        return (
+            f"{learnt} and landmarks of its own, the stores were with {stores} and landmarks of theirs; mr2ct "
+            "preprocess takes no landmarks from a model, so train for longer"
+        )
+    return f"{learnt}, the stores were with {stores}; prepare them alike (mr2ct preprocess), or train for longer"
+
+
+def _step_in_words(name: str, steps: _Steps) -> str:
     if name not in steps:
         return f"no {name}"
-    # landmarks, which nyul learns, fill a page
-    return " ".join([name, *(f"{key}={value}" for key, value in steps[name].items() if not isinstance(value, list))])
+    shown = {key: v for key, v in steps[name].items() if not (name == _NYUL and isinstance(v, list))}
+    return " ".join([name, *(f"{key}={value}" for key, value in shown.items())])
 
 
 def _in_full(network: str, arguments: Mapping[str, Any]) -> dict[str, Any]:
