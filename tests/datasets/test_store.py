@@ -151,6 +151,14 @@ def test_of_many_differing_settings_a_few_are_shown_and_the_others_counted(tmp_p
     assert "got landmarks.0 = 10; landmarks.1 = 11; landmarks.10 = 20 and 8 more; expected" in str(refused.value)
 
 
+def test_another_step_is_named_before_its_arguments(tmp_path: Path, tiny_info):
+    steps = [{"name": "core_scaling", "arguments": {"core": 0.5, "depth": 0.4, "lower": 0.5, "upper": 1.5}}]
+    create_store(tmp_path, settings={"pipeline": {"steps": steps}, "align": "same"})
+    write_case(tmp_path, info=tiny_info(), mr=np.zeros(SHAPE))
+    with pytest.raises(DataSetError, match=r"got pipeline.steps.0.name = nyul; .*expected .*name = core_scaling; "):
+        create_store(tmp_path, settings={"pipeline": {"steps": [{"name": "nyul"}]}, "align": "rigid"})
+
+
 def test_nested_settings_are_compared_as_json(tmp_path: Path, tiny_info):
     settings = {"pipeline": {"steps": [{"name": "a", "window": (1, 2)}]}, "empty": {}}
     create_store(tmp_path / "s", settings=settings)

@@ -20,12 +20,12 @@ from typing import IO, Any
 import numpy as np
 from numpy.typing import NDArray
 
+from mr2ct.datasets.settings_difference import differing
 from mr2ct.errors import DataSetError
 from mr2ct.io.atomic import TEMPORARY_PREFIX, atomic_file, atomic_folder, require_disk_space
 
 FORMAT_VERSION = 1
 _HEADER_BYTES = 100_000
-_MOST_STATED = 3  # settings that differ; a step more in a pipeline changes dozens
 _OURS_BESIDES_CASES = ("split.json", ".lock")
 _SAFE_NAME = re.compile(r"[\w+=@-][\w+=@. -]*")
 _DTYPES: dict[str, type[np.generic]] = {"mr": np.float16, "ct": np.int16, "mask": np.uint8}
@@ -161,15 +161,14 @@ def create_store(root: str | os.PathLike[str], *, settings: Mapping[str, Any]) -
     folder = Path(root)
     require_store_folder(folder)
     if (folder / "store.json").exists():
-        recorded, wanted = _leaves(read_settings(root)), _leaves(json.loads(json.dumps(dict(settings))))
-        differing = sorted(key for key in recorded.keys() | wanted.keys() if recorded.get(key) != wanted.get(key))
-        if not differing:
+        apart = differing(settings, read_settings(root))
+        if apart is None:
             return
         if finished_cases(root):
             raise DataSetError(
                 f"the store {folder} was prepared with other settings",
-                got=_stated(wanted, differing),
-                expected=_stated(recorded, differing),
+                got=apart[0],
+                expected=apart[1],
                 remedy="repeat the recorded settings, or name a new store folder",
             )
     with atomic_file(folder / "store.json") as partial:
@@ -189,11 +188,6 @@ def require_store_folder(root: str | os.PathLike[str]) -> None:
             got=", ".join(sorted(foreign)[:5]),
             remedy="name a new folder for the store",
         )
-
-
-def _stated(settings: Mapping[str, Any], keys: Sequence[str]) -> str:
-    stated = [f"{key} = {settings.get(key)}" for key in keys[:_MOST_STATED]]
-    return "; ".join(stated) + (f" and {len(keys) - _MOST_STATED} more" if len(keys) > _MOST_STATED else "")
 
 
 def read_settings(root: str | os.PathLike[str]) -> Mapping[str, Any]:
@@ -337,15 +331,6 @@ def _read_json(path: Path, *, missing: str) -> dict[str, Any]:
     if not isinstance(content, dict):
         raise DataSetError("unreadable JSON", got=f"{path}: a {type(content).__name__}", expected="an object")
     return content
-
-
-def _leaves(settings: Any, path: str = "") -> dict[str, Any]:
-    """Nested JSON values as one level, "pipeline.steps.1.name" -> value, so that a difference can be shown alone."""
-    if isinstance(settings, Mapping) and settings:
-        return {k: v for key, value in settings.items() for k, v in _leaves(value, f"{path}.{key}").items()}
-    if isinstance(settings, list) and settings:
-        return {k: v for key, value in enumerate(settings) for k, v in _leaves(value, f"{path}.{key}").items()}
-    return {path.removeprefix("."): settings}
 
 
 def _flush_to_disk(file: IO[Any]) -> None:
