@@ -141,13 +141,24 @@ def test_stores_must_be_prepared_alike(stores, write_heads, tmp_path):
     assert common_preprocessing(settings)["steps"][0]["name"] == "to_canonical"
     root = write_heads(tmp_path / "other", ["o1"])
     description = json.loads((root / "store.json").read_text())
-    description["settings"]["pipeline"]["steps"].pop()
+    assert description["settings"]["pipeline"]["steps"].pop()["name"] == "clip_hu"
     (root / "store.json").write_text(json.dumps(description))
-    with pytest.raises(DataSetError, match="not prepared in the same way; got .*other: to_canonical"):
+    with pytest.raises(DataSetError, match=r"not prepared in the same way; got .*other: steps.4.name = None"):
         common_preprocessing([*settings, StoreSettings(path=str(root))])
     create_store(tmp_path / "none", settings={})
     with pytest.raises(DataSetError, match="got .*none: no pipeline"):
         common_preprocessing([StoreSettings(path=str(tmp_path / "none"))])
+
+
+def test_other_arguments_of_the_same_steps_are_stated_of_both_stores(write_heads, tmp_path):
+    first, second = (write_heads(tmp_path / name, [name]) for name in ("fine", "coarse"))
+    description = json.loads((second / "store.json").read_text())
+    description["settings"]["pipeline"]["steps"][1]["arguments"]["spacing_mm"] = 2.0
+    (second / "store.json").write_text(json.dumps(description))
+    with pytest.raises(DataSetError) as refused:
+        common_preprocessing([StoreSettings(path=str(root)) for root in (first, second)])
+    assert f"got {second}: steps.1.arguments.spacing_mm = 2.0; expected {first}: steps.1.argum" in str(refused.value)
+    assert "spacing_mm = 1.0; prepare them anew" in str(refused.value)
 
 
 def test_learnt_landmarks_may_differ(tmp_path):

@@ -21,6 +21,7 @@ from mr2ct.datasets.case_names import PHANTOM
 from mr2ct.datasets.case_weights import read_case_weights
 from mr2ct.datasets.resident import ResidentCutter
 from mr2ct.datasets.sampling import Batch, BoxPlan, CasePool, PairedBatches, UnpairedBatches, with_weight
+from mr2ct.datasets.settings_difference import differing
 from mr2ct.datasets.short_field import ShortField
 from mr2ct.datasets.splits import Split, make_split, read_split, require_covers
 from mr2ct.datasets.store import CaseStore, StoredCase, read_settings
@@ -150,19 +151,22 @@ def common_preprocessing(stores: Sequence[StoreSettings]) -> dict[str, Any]:
     """
     records: list[dict[str, Any]] = [dict(read_settings(store.path).get("pipeline", {})) for store in stores]
     for store, record in zip(stores, records, strict=True):
-        steps = _without_landmarks(record)
-        if not steps or steps != _without_landmarks(records[0]):
-            raise DataSetError(
-                "the stores were not prepared in the same way",
-                got=f"{store.path}: {', '.join(step['name'] for step in record.get('steps', [])) or 'no pipeline'}",
-                expected=f"the steps and arguments of {stores[0].path}",
-                remedy="prepare them anew with the same options of `mr2ct preprocess`",
-            )
+        if not record.get("steps"):
+            raise _not_alike(f"{store.path}: no pipeline", f"the steps and arguments of {stores[0].path}")
+        apart = differing(_without_landmarks(record), _without_landmarks(records[0]))
+        if apart is not None:
+            raise _not_alike(f"{store.path}: {apart[0]}", f"{stores[0].path}: {apart[1]}")
     return records[0]
 
 
-def _without_landmarks(record: Mapping[str, Any]) -> list[object]:
-    return [step["name"] if step["name"] == "nyul" else step for step in record.get("steps", [])]
+def _not_alike(got: str, expected: str) -> DataSetError:
+    remedy = "prepare them anew with the same options of `mr2ct preprocess`"
+    return DataSetError("the stores were not prepared in the same way", got=got, expected=expected, remedy=remedy)
+
+
+def _without_landmarks(record: Mapping[str, Any]) -> dict[str, Any]:
+    steps = record.get("steps", [])
+    return {"steps": [{"name": step["name"]} if step["name"] == "nyul" else step for step in steps]}
 
 
 def unpaired_sides(
