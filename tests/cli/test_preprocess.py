@@ -78,6 +78,53 @@ def test_a_split_file_can_be_given(tmp_path: Path, capsys):
     assert "in no side of the split; got b" in capsys.readouterr().err
 
 
+def test_a_refused_call_leaves_nothing_and_the_right_one_may_have_another_split(tmp_path: Path, capsys):
+    data, store = write_cases(tmp_path / "data", "a", "b", "c"), tmp_path / "store"
+    assert preprocess(data, "-o", store, "--split", "test=1,validation=1", "--spacing-mm", "0") == 2
+    assert not store.exists()
+    (tmp_path / "papers").mkdir()
+    (tmp_path / "papers" / "thesis.odt").touch()
+    assert preprocess(data, "-o", tmp_path / "papers", "--split", "test=1,validation=1") == 2
+    assert "neither empty nor a store; got thesis.odt" in capsys.readouterr().err
+    assert [path.name for path in (tmp_path / "papers").iterdir()] == ["thesis.odt"]
+    assert preprocess(data, "-o", store, "--split", "test=1") == 0
+
+
+def test_what_a_store_cannot_take_is_said_before_a_histogram_is_learnt(
+    tmp_path: Path, capsys, monkeypatch: pytest.MonkeyPatch
+):
+    data, store = write_cases(tmp_path / "data", "a"), tmp_path / "store"
+    assert preprocess(data, "-o", store) == 0
+    (tmp_path / "file").touch()
+    (tmp_path / "papers" / "cases" / "thesis").mkdir(parents=True)
+    monkeypatch.setattr("mr2ct.datasets.pipeline_choice.read_mr", lambda *_: pytest.fail("an MR was read"))
+    capsys.readouterr()
+    assert preprocess(data, "-o", store, "--normalise", "nyul") == 2
+    assert "other settings; got pipeline.steps.3.name = nyul; " in capsys.readouterr().err
+    assert preprocess(data, "-o", tmp_path / "file", "--normalise", "nyul") == 2
+    assert "is a file" in capsys.readouterr().err
+    assert preprocess(data, "-o", tmp_path / "papers", "--normalise", "nyul") == 2
+    assert "neither empty nor a store; got cases" in capsys.readouterr().err
+
+
+@pytest.mark.parametrize("at", ["pipeline_choice.read_mr", "prepare.in_processes"])
+def test_an_interrupted_first_call_leaves_no_split(tmp_path: Path, capsys, at: str, monkeypatch: pytest.MonkeyPatch):
+    def interrupted(*_, **__):
+        raise KeyboardInterrupt
+
+    data, store = write_cases(tmp_path / "data", "a", "b", "c"), tmp_path / "store"
+    with monkeypatch.context() as patched:
+        patched.setattr(f"mr2ct.datasets.{at}", interrupted)
+        assert preprocess(data, "-o", store, "--normalise", "nyul", "--split", "test=1,validation=1") == 130
+    assert "learning the histogram" in capsys.readouterr().err
+    assert not (store / "split.json").exists()
+    assert preprocess(data, "-o", store, "--split", "test=1") == 0
+    with monkeypatch.context() as patched:
+        patched.setattr(f"mr2ct.datasets.{at}", interrupted)
+        preprocess(data, "-o", store, "--split", "test=1")
+    assert len(read_split(store / "split.json").test) == 1
+
+
 def test_without_a_split_no_file_is_written(tmp_path: Path):
     assert preprocess(write_cases(tmp_path / "data", "a"), "-o", tmp_path / "store") == 0
     assert not (tmp_path / "store" / "split.json").exists()

@@ -9,7 +9,7 @@ import pytest
 from mr2ct.cli.preprocess import Normalise
 from mr2ct.datasets.case_images import Reading
 from mr2ct.datasets.cases import find_synthrad, find_unpaired
-from mr2ct.datasets.pipeline_choice import SCALINGS, choose_pipeline
+from mr2ct.datasets.pipeline_choice import SCALINGS, choose_pipeline, is_learnt, learn_pipeline
 from mr2ct.datasets.prepare import prepare
 from mr2ct.errors import DataSetError
 from mr2ct.io import write_volume
@@ -21,7 +21,8 @@ from .conftest import tiny_head
 
 
 def choose(cases, root: Path, **choices: object) -> Pipeline:
-    return choose_pipeline(cases, Reading(), root, **{"normalise": "core", "n4": False, "spacing_mm": 1.0, **choices})
+    chosen = choose_pipeline(root, **{"normalise": "core", "n4": False, "spacing_mm": 1.0, **choices})
+    return learn_pipeline(chosen, cases, Reading())
 
 
 def test_without_choices_it_is_the_pipeline_of_the_shipped_models(tmp_path: Path):
@@ -56,6 +57,18 @@ def test_a_standard_histogram_is_learnt_from_the_training_cases_and_kept_by_the_
     assert choose(cases[:1], store, normalise="nyul") == learnt
     shutil.rmtree(store / "cases")
     assert choose(cases[:1], store, normalise="nyul") != learnt
+
+
+def test_what_is_left_to_learn_is_known_before_and_told_case_by_case(write_synthrad, tmp_path: Path):
+    cases, store, told = find_synthrad(write_synthrad("a", "b")), tmp_path / "store", []
+    chosen = choose_pipeline(store, normalise="nyul", n4=False, spacing_mm=4.0)
+    assert not is_learnt(chosen)
+    learnt = learn_pipeline(chosen, cases, Reading(), report=told.append)
+    assert is_learnt(learnt)
+    assert told == ["a", "b"]
+    prepare(cases, learnt, store)
+    assert choose_pipeline(store, normalise="nyul", n4=False, spacing_mm=4.0) == learnt
+    assert is_learnt(choose_pipeline(store, normalise="core", n4=False, spacing_mm=4.0))
 
 
 def test_a_standard_histogram_is_learnt_from_unpaired_mrs(tmp_path: Path):

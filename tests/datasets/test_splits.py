@@ -1,6 +1,5 @@
 from __future__ import annotations
 
-import json
 from pathlib import Path
 
 import pytest
@@ -9,7 +8,7 @@ from hypothesis import strategies as st
 
 from mr2ct.datasets.splits import (
     Split,
-    copy_split,
+    given_split,
     leave_centre_out,
     make_split,
     read_split,
@@ -135,13 +134,15 @@ def test_side_of_and_covers_name_the_unknown_patient():
 def test_an_existing_split_file_is_used_again_whatever_the_seed(tmp_path: Path):
     patients = {f"p{n}": "" for n in range(20)}
     first = settle_split(tmp_path / "split.json", patients, seed=1, test=4, validation=2)
+    assert not (tmp_path / "split.json").exists()
+    write_split(first, tmp_path / "split.json")
     again = settle_split(tmp_path / "split.json", patients, seed=2, test=4, validation=2)
     assert again == first
 
 
 def test_an_existing_split_file_with_other_numbers_or_patients_is_refused(tmp_path: Path):
     patients = {f"p{n}": "" for n in range(20)}
-    settle_split(tmp_path / "split.json", patients, seed=1, test=4, validation=2)
+    write_split(make_split(patients, seed=1, test=4, validation=2), tmp_path / "split.json")
     with pytest.raises(DataSetError, match="another than asked for; got test=5, validation=2"):
         settle_split(tmp_path / "split.json", patients, seed=1, test=5, validation=2)
     with pytest.raises(DataSetError, match="got stranger"):
@@ -153,18 +154,19 @@ def test_patients_whom_the_data_set_holds_out_stay_held_out(tmp_path: Path):
     split = settle_split(tmp_path / "s.json", patients, seed=1, test=0, validation=3, given={"test": ["p0", "p1"]})
     assert split.test == ("p0", "p1")
     assert len(split.validation) == 3
+    write_split(split, tmp_path / "s.json")
     again = settle_split(tmp_path / "s.json", patients, seed=1, test=0, validation=3, given={"test": ["p0", "p1"]})
     assert again == split
 
 
-def test_a_split_can_be_copied_but_not_over_another(tmp_path: Path):
+def test_a_split_can_be_given_but_not_over_another(tmp_path: Path):
     split = Split(train=("a",), validation=("b",), test=("c",), seed=3)
     write_split(split, tmp_path / "theirs.json")
-    assert copy_split(tmp_path / "theirs.json", tmp_path / "mine.json", patients=["a", "b"]) == split
-    assert json.loads((tmp_path / "mine.json").read_text())["seed"] == 3
+    assert given_split(tmp_path / "theirs.json", tmp_path / "mine.json", patients=["a", "b"]) == split
+    assert not (tmp_path / "mine.json").exists()
     write_split(Split(train=("a", "b"), validation=(), test=("c",)), tmp_path / "mine.json")
     with pytest.raises(DataSetError, match="is another split"):
-        copy_split(tmp_path / "theirs.json", tmp_path / "mine.json", patients=["a"])
+        given_split(tmp_path / "theirs.json", tmp_path / "mine.json", patients=["a"])
 
 
 # --- leaving a centre out

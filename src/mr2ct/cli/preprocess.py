@@ -3,20 +3,26 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from contextlib import contextmanager
 from enum import StrEnum
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated
+from typing import TYPE_CHECKING, Annotated, Protocol
 
 import typer
 
 from mr2ct.errors import DataSetError
 
 if TYPE_CHECKING:
+    from mr2ct.datasets.case_images import Reading
     from mr2ct.datasets.layouts import DataSet
-    from mr2ct.datasets.prepare import Outcome, Summary
+    from mr2ct.datasets.prepare import Case, Summary
     from mr2ct.datasets.splits import Split
+    from mr2ct.preprocessing.pipeline import Pipeline
+
+    class _Report(Protocol):
+        def __call__(self, case: str, failure: str | None = None) -> None: ...
+
 
 _MOST_JOBS = 4
 _LAYOUT_HELP = "auto, synthrad, folders, csv, unpaired, pictures or paired-pictures."
@@ -62,19 +68,19 @@ def preprocess(  # noqa: PLR0913
     from mr2ct.datasets.case_images import Reading, require_told
     from mr2ct.datasets.layouts import Sources, find_cases
     from mr2ct.datasets.pipeline_choice import choose_pipeline
-    from mr2ct.datasets.prepare import prepare
-    from mr2ct.datasets.store import finished_cases
+    from mr2ct.datasets.prepare import require_preparable
 
     reading = Reading(_alignment(register, resample_ct), picture_spacing_mm, hu_window, force)
+    sizes_mm = _mm(spacing_mm)
     found = find_cases(Sources(data, mr, ct, mask), layout)
     require_told(found.cases, reading)
+    pipeline = choose_pipeline(output, normalise=normalise.value, n4=n4, spacing_mm=sizes_mm)
+    require_preparable(found.cases, pipeline, output, reading=reading)
     chosen = _settle_split(split, found, output / "split.json", seed=seed)
     fit_on = [case for case in found.cases if chosen is None or case.patient in chosen.train]
-    pipeline = choose_pipeline(fit_on, reading, output, normalise=normalise.value, n4=n4, spacing_mm=_mm(spacing_mm))
-    already = set(finished_cases(output)) & {case.case for case in found.cases}
-    count = jobs or min(_MOST_JOBS, os.cpu_count() or 1)
-    with _progress(len(found.cases), completed=len(already)) as report:
-        summary = prepare(found.cases, pipeline, output, reading=reading, jobs=count, report=report)
+    pipeline = _learnt(pipeline, fit_on, reading)
+    with _written(chosen, output):
+        summary = _prepare(found, pipeline, output, reading=reading, jobs=jobs)
     _say(summary, output, chosen)
     if summary.failed:
         raise typer.Exit(1)
@@ -96,11 +102,11 @@ def _mm(words: str) -> tuple[float, ...]:
 def _settle_split(asked: str | None, found: DataSet, path: Path, *, seed: int) -> Split | None:
     """The split of the store: the file's where there is one, else as asked for; None where neither."""
     from mr2ct.datasets.cases import patients_with_centres
-    from mr2ct.datasets.splits import copy_split, read_split, settle_split
+    from mr2ct.datasets.splits import given_split, read_split, settle_split
 
     patients = patients_with_centres(found.cases)
     if asked is not None and asked.lower().endswith(".json"):
-        return copy_split(asked, path, patients=patients)
+        return given_split(asked, path, patients=patients)
     if asked is None and (path.exists() or not found.sides):
         return read_split(path) if path.exists() else None
     counts = parse_counts(asked or "test=0,validation=0")
@@ -124,19 +130,61 @@ def parse_counts(asked: str) -> dict[str, int]:
     return counts
 
 
+def _learnt(pipeline: Pipeline, fit_on: list[Case], reading: Reading) -> Pipeline:
+    """The pipeline with a histogram learnt from `fit_on`, where it needs one: with N4 as long as the preparation."""
+    from mr2ct.datasets.pipeline_choice import is_learnt, learn_pipeline
+
+    if is_learnt(pipeline):
+        return pipeline
+    with _progress("learning the histogram", len(fit_on)) as report:
+        return learn_pipeline(pipeline, fit_on, reading, report=report)
+
+
+def _prepare(found: DataSet, pipeline: Pipeline, store: Path, *, reading: Reading, jobs: int) -> Summary:
+    from mr2ct.datasets.prepare import prepare
+    from mr2ct.datasets.store import finished_cases
+
+    already = set(finished_cases(store)) & {case.case for case in found.cases}
+    count = jobs or min(_MOST_JOBS, os.cpu_count() or 1)
+    with _progress("preparing", len(found.cases), completed=len(already)) as report:
+        return prepare(
+            found.cases, pipeline, store, reading=reading, jobs=count, report=lambda one: report(one.case, one.reason)
+        )
+
+
 @contextmanager
-def _progress(total: int, *, completed: int) -> Iterator[Callable[[Outcome], None]]:
+def _written(split: Split | None, store: Path) -> Iterator[None]:
+    """Keep the split in the store; a new one goes again where the block ends in an error before a case is finished."""
+    from mr2ct.datasets.splits import write_split
+    from mr2ct.datasets.store import finished_cases
+
+    path, finished = store / "split.json", finished_cases(store)
+    is_new = split is not None and not path.exists()
+    if split is not None and is_new:
+        write_split(split, path)
+    try:
+        yield
+    except BaseException:
+        # else the next call, with another split, would be refused
+        if is_new and finished_cases(store) == finished:
+            path.unlink(missing_ok=True)
+        raise
+
+
+@contextmanager
+def _progress(doing: str, total: int, *, completed: int = 0) -> Iterator[_Report]:
+    """A bar on stderr; yields what is called with the name of each case that is done, and why it failed if it did."""
     from rich.console import Console
     from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
 
     columns = (TextColumn("{task.description}", markup=False), BarColumn(), MofNCompleteColumn(), TimeRemainingColumn())
     with Progress(*columns, console=Console(stderr=True)) as progress:
-        task = progress.add_task("preparing", total=total, completed=completed)
+        task = progress.add_task(doing, total=total, completed=completed)
 
-        def report(outcome: Outcome) -> None:
-            progress.update(task, advance=1, description=outcome.case)
-            if outcome.reason is not None:
-                progress.console.print(f"failed: {outcome.case}", markup=False, highlight=False)
+        def report(case: str, failure: str | None = None) -> None:
+            progress.update(task, advance=1, description=f"{doing}: {case}")
+            if failure is not None:
+                progress.console.print(f"failed: {case}", markup=False, highlight=False)
 
         yield report
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
 
 from mr2ct.datasets.case_images import Reading, read_mr
@@ -14,7 +14,7 @@ from mr2ct.preprocessing.body_mask import BodyMask, body_mask
 from mr2ct.preprocessing.core_scaling import CoreScaling
 from mr2ct.preprocessing.hu_clipping import ClipHu
 from mr2ct.preprocessing.intensity import PercentileScaling, ZScore
-from mr2ct.preprocessing.nyul import Nyul
+from mr2ct.preprocessing.nyul import PERCENTILES, Nyul
 from mr2ct.preprocessing.orientation import ToCanonical
 from mr2ct.preprocessing.pipeline import Pipeline
 from mr2ct.preprocessing.reference_region import OUTLINE
@@ -32,15 +32,10 @@ SCALINGS: dict[str, CoreScaling | PercentileScaling | ZScore] = {
 """Intensity scalings that need nothing but the image itself, by their name on the command line; "nyul" is learnt."""
 
 
-def choose_pipeline(
-    fit_on: Sequence[Case],
-    reading: Reading,
-    root: Path,
-    *,
-    normalise: str,
-    n4: bool,
-    spacing_mm: float | tuple[float, ...],
-) -> Pipeline:
+_UNLEARNT = Nyul(tuple(percentile / 100 for percentile in PERCENTILES), within=OUTLINE)
+
+
+def choose_pipeline(root: Path, *, normalise: str, n4: bool, spacing_mm: float | tuple[float, ...]) -> Pipeline:
     """Canonical axes, one voxel size, body mask, bias field correction if asked for, intensity scaling, HU clipping.
 
     Bias field and intensities are measured in the MR's own outline, whatever mask is given ("core": deep inside the
@@ -48,15 +43,17 @@ def choose_pipeline(
 
     Parameters
     ----------
-    fit_on : the training cases, from which a standard histogram is learnt where `normalise` is "nyul".
-    reading : how they are read.
-    root : the store; what its cases were prepared with is not learnt anew.
+    root : the store; the histogram that its cases were prepared with is taken from it.
     normalise : "core", "percentile", "zscore" or "nyul". n4 : correct the bias field.
     spacing_mm : of prepared cases: one size, or three along (i, j, k) of the canonical orientation.
 
+    Returns
+    -------
+    The pipeline; with "nyul" and a store without cases, one for `learn_pipeline` to complete.
+
     Raises
     ------
-    DataSetError : an unknown normalisation, a spacing of 0 or less, no case with an MR to learn from.
+    DataSetError : an unknown normalisation, a spacing of 0 or less.
     """
     sizes = spacing_mm if isinstance(spacing_mm, tuple) else (spacing_mm,)
     if not min(sizes) > 0:
@@ -68,26 +65,60 @@ def choose_pipeline(
         return Pipeline((*before, SCALINGS[normalise], ClipHu()))
     if normalise != "nyul":
         raise DataSetError("unknown normalisation", got=repr(normalise), expected=", ".join([*SCALINGS, "nyul"]))
-    learnt = _recorded_nyul(root) or Nyul.fit(_images(fit_on, Pipeline(before), reading), within=OUTLINE)
-    return Pipeline((*before, learnt, ClipHu()))
+    return Pipeline((*before, _recorded_nyul(root) or _UNLEARNT, ClipHu()))
+
+
+def is_learnt(pipeline: Pipeline) -> bool:
+    """Whether a chosen pipeline is complete as it is: it has no histogram, or one that the store records."""
+    return _UNLEARNT not in pipeline.steps
+
+
+def learn_pipeline(
+    chosen: Pipeline, fit_on: Sequence[Case], reading: Reading, *, report: Callable[[str], None] | None = None
+) -> Pipeline:
+    """The chosen pipeline with the standard histogram of the training cases; as it is where there is none to learn.
+
+    Parameters
+    ----------
+    fit_on : the training cases; those without an MR are passed over. reading : how they are read.
+    report : called with the name of each case once it is learnt from, or passed over.
+
+    Raises
+    ------
+    DataSetError : no case with an MR to learn from.
+    """
+    if is_learnt(chosen):
+        return chosen
+    before, after = chosen.steps[: chosen.steps.index(_UNLEARNT)], chosen.steps[chosen.steps.index(_UNLEARNT) + 1 :]
+    images = _images(fit_on, Pipeline(before), reading, report)
+    return Pipeline((*before, Nyul.fit(images, within=OUTLINE), *after))
 
 
 def _recorded_nyul(root: Path) -> Nyul | None:
-    if not finished_cases(root):
+    if not (root / "store.json").exists() or not finished_cases(root):
         return None
     steps = Pipeline.from_record(read_settings(root)["pipeline"]).steps
     return next((step for step in steps if isinstance(step, Nyul)), None)
 
 
-def _images(cases: Sequence[Case], before: Pipeline, reading: Reading) -> Iterator[tuple[Volume, Volume]]:
+def _images(
+    cases: Sequence[Case], before: Pipeline, reading: Reading, report: Callable[[str], None] | None
+) -> Iterator[tuple[Volume, Volume]]:
     """MR and outline of each case that has an MR; a case that fails here will fail again, and be reported, later."""
     for case in cases:
-        if isinstance(case, UnpairedCase) and case.quantity is not Quantity.MR:
-            continue
-        try:
-            mr, mask = read_mr(case, reading)
-            prepared = before.apply(mr, mask=mask)
-            outline = body_mask(prepared.mr)
-        except Mr2ctError:
-            continue
-        yield prepared.mr, outline
+        image = _image(case, before, reading)
+        if image is not None:
+            yield image
+        if report is not None:
+            report(case.case)
+
+
+def _image(case: Case, before: Pipeline, reading: Reading) -> tuple[Volume, Volume] | None:
+    if isinstance(case, UnpairedCase) and case.quantity is not Quantity.MR:
+        return None
+    try:
+        mr, mask = read_mr(case, reading)
+        prepared = before.apply(mr, mask=mask)
+        return prepared.mr, body_mask(prepared.mr)
+    except Mr2ctError:
+        return None

@@ -23,6 +23,7 @@ from mr2ct.datasets.store import (
     create_store,
     remove_unfinished,
     require_case_name,
+    require_settings,
     require_store_folder,
     write_case,
 )
@@ -87,7 +88,7 @@ def prepare(
     reading = reading or Reading()
     require_store_folder(root)
     with _only_preparer(Path(root)):
-        create_store(root, settings={"pipeline": pipeline.to_record(), "reading": reading.to_record()})
+        create_store(root, settings=_settings(pipeline, reading))
         remove_unfinished(root)
         finished = _finished(root, wanted)
         todo = [case for name, case in wanted.items() if name not in finished]
@@ -102,6 +103,24 @@ def prepare(
         skipped=tuple(sorted(finished)),
         failed={o.case: o.reason for o in sorted(outcomes, key=lambda o: o.case) if o.reason is not None},
     )
+
+
+def require_preparable(cases: Iterable[Case], pipeline: Pipeline, root: str | Path, *, reading: Reading) -> None:
+    """Raise what `prepare` would raise before it reads a case; nothing is made. To be asked before long work.
+
+    Raises
+    ------
+    DataSetError : as `prepare`, but for another process at work. InputError : nothing can be written at `root`.
+    """
+    wanted = _by_name(cases)
+    require_settings(root, _settings(pipeline, reading))
+    require_writable(Path(root))
+    if (Path(root) / "store.json").exists():
+        _finished(root, wanted)
+
+
+def _settings(pipeline: Pipeline, reading: Reading) -> dict[str, Any]:
+    return {"pipeline": pipeline.to_record(), "reading": reading.to_record()}
 
 
 def _by_name(cases: Iterable[Case]) -> dict[str, Case]:

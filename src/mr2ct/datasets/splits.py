@@ -160,7 +160,7 @@ def settle_split(
     validation: int,
     given: Mapping[str, Sequence[str]] | None = None,
 ) -> Split:
-    """The split in the file at `path` where there is one, else a new one, which is written there.
+    """The split in the file at `path` where there is one, else a new one; nothing is written (see `write_split`).
 
     Parameters
     ----------
@@ -175,9 +175,7 @@ def settle_split(
     free = {p: centre for p, centre in patients_with_centres.items() if p not in held["test"] + held["validation"]}
     if not Path(path).exists():
         drawn = make_split(free, seed=seed, test=test, validation=validation)
-        split = Split(drawn.train, drawn.validation + held["validation"], drawn.test + held["test"], seed)
-        write_split(split, path)
-        return split
+        return Split(drawn.train, drawn.validation + held["validation"], drawn.test + held["test"], seed)
     split = read_split(path)
     require_covers(split, patients_with_centres)
     wanted = (test + len(held["test"]), validation + len(held["validation"]))
@@ -191,8 +189,8 @@ def settle_split(
     return split
 
 
-def copy_split(source: str | Path, path: str | Path, *, patients: Iterable[str]) -> Split:
-    """The split in the file `source`, which must know all `patients`, copied to `path`.
+def given_split(source: str | Path, path: str | Path, *, patients: Iterable[str]) -> Split:
+    """The split in the file `source`, which must know all `patients` and contradict none at `path`; nothing is written.
 
     Raises
     ------
@@ -202,7 +200,6 @@ def copy_split(source: str | Path, path: str | Path, *, patients: Iterable[str])
     require_covers(split, patients)
     if Path(path).exists() and read_split(path) != split:
         raise DataSetError(f"{path} is another split than {source}", remedy="keep one of them")
-    write_split(split, path)
     return split
 
 

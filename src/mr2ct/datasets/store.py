@@ -158,22 +158,28 @@ def create_store(root: str | os.PathLike[str], *, settings: Mapping[str, Any]) -
     DataSetError : the store holds cases made with other settings, is no store (see `require_store_folder`), or is from
         a newer version.
     """
-    folder = Path(root)
-    require_store_folder(folder)
-    if (folder / "store.json").exists():
-        apart = differing(settings, read_settings(root))
-        if apart is None:
-            return
-        if finished_cases(root):
-            raise DataSetError(
-                f"the store {folder} was prepared with other settings",
-                got=apart[0],
-                expected=apart[1],
-                remedy="repeat the recorded settings, or name a new store folder",
-            )
-    with atomic_file(folder / "store.json") as partial:
+    require_settings(root, settings)
+    path = Path(root) / "store.json"
+    if path.exists() and differing(settings, read_settings(root)) is None:
+        return
+    with atomic_file(path) as partial:
         content = {"format_version": FORMAT_VERSION, "settings": dict(settings)}
         partial.write_text(json.dumps(content, indent=1) + "\n", encoding="utf-8")
+
+
+def require_settings(root: str | os.PathLike[str], settings: Mapping[str, Any]) -> None:
+    """Raise DataSetError where `create_store` would: `root` cannot take cases of these settings. Nothing is made."""
+    require_store_folder(root)
+    if not (Path(root) / "store.json").exists():
+        return
+    apart = differing(settings, read_settings(root))
+    if apart is not None and finished_cases(root):
+        raise DataSetError(
+            f"the store {root} was prepared with other settings",
+            got=apart[0],
+            expected=apart[1],
+            remedy="repeat the recorded settings, or name a new store folder",
+        )
 
 
 def require_store_folder(root: str | os.PathLike[str]) -> None:
