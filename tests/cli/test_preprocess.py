@@ -78,6 +78,15 @@ def test_a_split_file_can_be_given(tmp_path: Path, capsys):
     assert "in no side of the split; got b" in capsys.readouterr().err
 
 
+def test_patients_of_the_data_are_counted_and_the_split_s_others_named(tmp_path: Path, capsys):
+    data = write_cases(tmp_path / "data", "a", "b", "c")
+    mine = write_split(Split(train=("a", "b", "x"), validation=(), test=("c", "C")), tmp_path / "mine.json")
+    assert preprocess(data, "-o", tmp_path / "store", "--split", mine) == 0
+    said = capsys.readouterr()
+    assert "patients 2 train, 0 validation, 1 test" in said.out
+    assert "note: 2 patient(s) of the split are not in the data: C (test), x (train)\n" in said.err
+
+
 def test_a_refused_call_leaves_nothing_and_the_right_one_may_have_another_split(tmp_path: Path, capsys):
     data, store = write_cases(tmp_path / "data", "a", "b", "c"), tmp_path / "store"
     assert preprocess(data, "-o", store, "--split", "test=1,validation=1", "--spacing-mm", "0") == 2

@@ -81,7 +81,7 @@ def preprocess(  # noqa: PLR0913
     pipeline = _learnt(pipeline, fit_on, reading)
     with _written(chosen, output):
         summary = _prepare(found, pipeline, output, reading=reading, jobs=jobs)
-    _say(summary, output, chosen)
+    _say(summary, output, chosen, patients={case.patient for case in found.cases})
     if summary.failed:
         raise typer.Exit(1)
 
@@ -189,13 +189,24 @@ def _progress(doing: str, total: int, *, completed: int = 0) -> Iterator[_Report
         yield report
 
 
-def _say(summary: Summary, store: Path, split: Split | None) -> None:
+def _say(summary: Summary, store: Path, split: Split | None, *, patients: set[str]) -> None:
     typer.echo(
         f"{store}: {len(summary.prepared)} cases prepared, {len(summary.skipped)} already there, "
         f"{len(summary.failed)} failed"
     )
     if split is not None:
-        sides = f"{len(split.train)} train, {len(split.validation)} validation, {len(split.test)} test"
-        typer.echo(f"{store / 'split.json'}: patients {sides} (seed {split.seed})")
+        _say_split(split, store / "split.json", patients=patients)
     for case, reason in summary.failed.items():
         typer.echo(f"failed: {case}: {reason}", err=True)
+
+
+def _say_split(split: Split, path: Path, *, patients: set[str]) -> None:
+    """How many of the data's `patients` each side has, and who of the split is not in the data, held-out ones first."""
+    from mr2ct.datasets.folder_levels import listed
+
+    sides = {"train": split.train, "validation": split.validation, "test": split.test}
+    counts = ", ".join(f"{len(patients & set(names))} {side}" for side, names in sides.items())
+    typer.echo(f"{path}: patients {counts} (seed {split.seed})")
+    absent = [f"{name} ({side})" for side in reversed(sides) for name in sides[side] if name not in patients]
+    if absent:
+        typer.echo(f"note: {len(absent)} patient(s) of the split are not in the data: {listed(absent)}", err=True)
