@@ -197,10 +197,17 @@ def difference(one: Geometry, other: Geometry, *, tolerance_mm: float = 1e-3) ->
     return None
 
 
-def require_same_geometry(one: Geometry, other: Geometry, *, names: str, tolerance_mm: float = 1e-2) -> None:
+def require_same_geometry(
+    one: Geometry,
+    other: Geometry,
+    *,
+    names: str,
+    tolerance_mm: float = 1e-2,
+    remedy: str = "resample one onto the other first",
+) -> None:
     """Raise GeometryError, naming the attribute that differs, unless two grids agree.
 
-    `names` says whose grids they are, such as "mask and MR".
+    `names` says whose grids they are, such as "mask and MR", and `remedy` what to do about it.
     """
     differs = difference(one, other, tolerance_mm=tolerance_mm)
     if differs is not None:
@@ -208,5 +215,5 @@ def require_same_geometry(one: Geometry, other: Geometry, *, names: str, toleran
             f"{names} lie on different grids",
             got=differs,
             expected="one grid",
-            remedy="resample one onto the other first",
+            remedy=remedy,
         )

@@ -64,7 +64,9 @@ def test_a_csv_s_own_column_of_sources_takes_no_case_out_of_the_split(tmp_path: 
 
 def test_all_missing_partners_are_named(tmp_path: Path):
     touch(tmp_path, "a/mr.mha", "b/ct.mha", "b/mask.mha", "c/mr.mha", "c/ct.mha")
-    with pytest.raises(DataSetError, match="2 missing partner.*a has only mr; b has only ct, mask"):
+    with pytest.raises(
+        DataSetError, match="2 missing partner.*a has only mr; b has only ct, mask.*`mr2ct import` lists"
+    ):
         find_synthrad(tmp_path)
 
 
@@ -107,7 +109,9 @@ def test_two_folders_match_by_name_without_modality(tmp_path: Path):
 
 def test_mismatched_names_are_all_listed(tmp_path: Path):
     touch(tmp_path, "mr/a.mha", "mr/b.mha", "ct/b.mha", "ct/c.mha", "mask/z.mha")
-    with pytest.raises(DataSetError, match="3 missing.*a has no CT; c has no MR; mask z has neither"):
+    with pytest.raises(
+        DataSetError, match="3 missing.*a has no CT; c has no MR; mask z has neither.*--layout unpaired"
+    ):
         find_folders(tmp_path / "mr", tmp_path / "ct", mask_dir=tmp_path / "mask")
 
 
@@ -153,7 +157,7 @@ def test_a_csv_names_files_beside_it(tmp_path: Path):
 def test_a_csv_without_files_is_refused_and_all_are_named(tmp_path: Path):
     touch(tmp_path, "mr.mha")
     (tmp_path / "list.csv").write_text("case,mr,ct\na,mr.mha,\nb,mr.mha,gone.mha\n")
-    with pytest.raises(DataSetError, match=r"2 missing.*a has no ct; b: no file .*gone.mha"):
+    with pytest.raises(DataSetError, match=r"2 missing.*a has no ct; b: no file .*gone.mha.*rows in .*list.csv$"):
         read_csv(tmp_path / "list.csv")
 
 

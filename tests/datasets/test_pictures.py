@@ -66,7 +66,7 @@ def test_a_patient_in_train_and_test_is_refused(tmp_path: Path):
 
 def test_a_missing_partner_is_named(tmp_path: Path):
     touch(tmp_path, "trainA/a.png", "trainA/b.png", "trainB/a.png", "trainB/c.png")
-    with pytest.raises(DataSetError, match="2 missing partner.*trainA/b; trainB/c"):
+    with pytest.raises(DataSetError, match="2 missing partner.*trainA/b; trainB/c.*--layout pictures"):
         find_pictures(tmp_path, paired=True)
 
 

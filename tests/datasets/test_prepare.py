@@ -186,7 +186,8 @@ def test_a_ct_on_its_own_grid_is_resampled_only_where_asked(write_synthrad, tmp_
     coarse = Geometry((7, 8, 6), ct.geometry.affine @ np.diag([2, 2, 2, 1.0]))
     write_volume(Volume(ct.voxels[::2, ::2, ::2].copy(), coarse, Quantity.HU), root / "a" / "ct.nii.gz")
     refused = prepare(find_synthrad(root), default_pipeline(), tmp_path / "same")
-    assert "different grids" in refused.failed["a"]
+    assert "CT and MR lie on different grids; got shape" in refused.failed["a"]
+    assert refused.failed["a"].endswith("give --resample-ct where both lie right in space, else --register")
     taken = prepare(find_synthrad(root), default_pipeline(), tmp_path / "s", reading=Reading(align="resample"))
     assert taken.prepared == ("a",)
 

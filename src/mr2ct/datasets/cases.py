@@ -80,7 +80,11 @@ def find_synthrad(root: str | Path) -> tuple[PairedCase, ...]:
             found.append(_paired(sub_folder.name, origin, mr=parts["mr"], ct=parts["ct"], mask=parts.get("mask")))
         elif parts.keys() & {"mr", "ct"}:
             alone.append(f"{sub_folder.name} has only {', '.join(sorted(parts))}")
-    require_partners(alone, expected="an mr and a ct in each case folder")
+    require_partners(
+        alone,
+        expected="an mr and a ct in each case folder",
+        remedy="add what is missing or remove the folders; of a SynthRAD release, `mr2ct import` lists the whole cases",
+    )
     if not found:
         raise no_case_in(
             folder,
@@ -109,7 +113,11 @@ def find_folders(
     alone = [f"{name} has no CT" for name in mrs.keys() - cts.keys()]
     alone += [f"{name} has no MR" for name in cts.keys() - mrs.keys()]
     alone += [f"mask {name} has neither" for name in masks.keys() - mrs.keys() - cts.keys()]
-    require_partners(alone, expected=f"the same names in {mr_dir} and {ct_dir}")
+    require_partners(
+        alone,
+        expected=f"the same names in {mr_dir} and {ct_dir}",
+        remedy="add or remove files, or use `--layout unpaired`",
+    )
     listed = read_listing(Path(mr_dir)) or read_listing(Path(mr_dir).parent)
     return tuple(
         _paired(name, origin_of(name, listed), mr=mrs[name], ct=cts[name], mask=masks.get(name)) for name in sorted(mrs)
@@ -136,7 +144,11 @@ def read_csv(csv_path: str | Path) -> tuple[PairedCase, ...]:
         alone += [f"{row['case']}: no file {file}" for file in parts.values() if not file.exists()]
         if "mr" in parts and "ct" in parts:
             found.append(_paired(row["case"], origin, mr=parts["mr"], ct=parts["ct"], mask=parts.get("mask")))
-    require_partners(alone, expected=f"files that exist, relative to {path.parent}")
+    require_partners(
+        alone,
+        expected=f"files that exist, relative to {path.parent}",
+        remedy=f"add the files, or mend or remove their rows in {path}",
+    )
     return tuple(sorted(found, key=lambda case: case.case))
 
 
@@ -242,7 +254,7 @@ def _volume_in(folder: Path, quantity: Quantity) -> Path | None:
     return folder if is_volume_path(folder) else None
 
 
-def require_partners(alone: list[str], *, expected: str) -> None:
+def require_partners(alone: list[str], *, expected: str, remedy: str) -> None:
     """Raise DataSetError, naming them, where cases lack a partner; `expected` says what was looked for."""
     if alone:
         shown = sorted(alone)[:20]
@@ -250,5 +262,5 @@ def require_partners(alone: list[str], *, expected: str) -> None:
             f"{len(alone)} missing partner(s)",
             got="; ".join(shown) + ("; ..." if len(alone) > len(shown) else ""),
             expected=expected,
-            remedy="add or remove files, or use `--layout unpaired`",
+            remedy=remedy,
         )

@@ -85,6 +85,7 @@ def _cases_of_side(
             require_partners(
                 alone + [f"{prefix}B/{name}" for name in cts.keys() - mrs.keys()],
                 expected=f"the same names in {prefix}A and {prefix}B",
+                remedy="add or remove pictures, or use `--layout pictures`, where MR and CT are no pairs",
             )
             return [_paired(prefix, name, _origin(prefix, name, listed), mr=mrs[name], ct=cts[name]) for name in mrs]
         return [

@@ -28,12 +28,14 @@ from mr2ct.datasets.store import (
     write_case,
 )
 from mr2ct.errors import DataSetError, DiskSpaceError, Mr2ctError
-from mr2ct.geometry import Geometry
+from mr2ct.geometry import Geometry, require_same_geometry
 from mr2ct.io.atomic import make_folder, require_writable
 from mr2ct.preprocessing.pipeline import Pipeline
 from mr2ct.volume import Quantity
 
 Case = PairedCase | UnpairedCase
+
+_ALIGN = "give --resample-ct where both lie right in space, else --register"
 
 
 @dataclass(frozen=True)
@@ -186,6 +188,7 @@ def _prepare_one(case: Case, *, record: Mapping[str, Any], root: Path, reading: 
 
 def _prepare_paired(case: PairedCase, pipeline: Pipeline, root: Path, *, reading: Reading) -> None:
     mr, ct, mask, found = read_paired(case, reading)
+    require_same_geometry(ct.geometry, mr.geometry, names="CT and MR", remedy=_ALIGN)
     prepared = pipeline.apply(mr, ct=ct, mask=mask)
     info = _info(case, prepared.mr.geometry, {**prepared.record, **found})
     hu = None if prepared.ct is None else prepared.ct.voxels
