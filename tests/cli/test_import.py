@@ -50,6 +50,15 @@ def test_cases_are_counted_by_region_and_centre_and_listed(release: Path, tmp_pa
     assert len(read_csv(tmp_path / "cases.csv")) == 5
 
 
+def test_the_next_command_can_be_pasted(release: Path, tmp_path: Path, capsys):
+    table = tmp_path / "my lists" / "cases.csv"
+    assert run("synthrad2023", release, "-o", table) == 0
+    assert capsys.readouterr().out.endswith(f"next: mr2ct preprocess '{table}' -o STORE\n")
+    write_case(tmp_path / "my slices" / "1BA001-axial")
+    assert run("synthrad2023", tmp_path / "my slices") == 2
+    assert f"`mr2ct preprocess '{tmp_path / 'my slices'}' -o STORE`" in capsys.readouterr().err
+
+
 def test_faulty_cases_are_named_with_exit_code_1_and_the_others_listed(release: Path, tmp_path: Path, capsys):
     (release / "brain" / "1BA001" / "mask.nii.gz").unlink()
     assert run("synthrad2023", release, "-o", tmp_path) == 1

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import shlex
 from enum import StrEnum
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
@@ -46,7 +47,7 @@ def import_(
     _say("left out", found.left_out)
     _say("faulty", found.faulty, err=True)
     write_cases(found.cases, target)
-    typer.echo(f"{target}: {len(found.cases)} cases; next: mr2ct preprocess {target} -o STORE")
+    typer.echo(f"{target}: {len(found.cases)} cases; next: mr2ct preprocess {shlex.quote(str(target))} -o STORE")
     if found.faulty:
         raise typer.Exit(1)
 

@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import csv
 import re
+import shlex
 from collections.abc import Collection, Iterable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
@@ -134,7 +135,7 @@ def case_folders(root: str | Path) -> dict[str, Path]:
             f"{folder} holds single slices, <patient>-<plane>, and not a SynthRAD release",
             got=listed(slices),
             expected="<task><region><centre><number>, such as 1BA001",
-            remedy=f"prepare it as it is: `mr2ct preprocess {folder} -o STORE`",
+            remedy=f"prepare it as it is: `mr2ct preprocess {shlex.quote(str(folder))} -o STORE`",
         )
     return found
 
