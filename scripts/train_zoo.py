@@ -42,6 +42,7 @@ def main(words: Sequence[str] | None = None) -> None:
     try:
         paths = given.recipes or sorted(RECIPES.glob("*.yaml"))
         recipes = [read_recipe(path, overrides) for path in paths]
+        _require_time(given.minutes)
         _require_folders(given)
         _require_own_names(recipes)
         for recipe in recipes:
@@ -51,6 +52,11 @@ def main(words: Sequence[str] | None = None) -> None:
     except Mr2ctError as error:
         sys.exit(f"error: {error}")
     print(f"\n{_in_words(table)}\n{given.out / RECORDS}")
+
+
+def _require_time(minutes: float) -> None:
+    if not minutes > 0:
+        raise InputError("no time to train in", got=f"--minutes {minutes:g}", expected="minutes above 0")
 
 
 def _require_folders(given: argparse.Namespace) -> None:

@@ -26,6 +26,8 @@ python=${PYTHON:-}
 export PYTHONPATH=$root/src${PYTHONPATH:+:$PYTHONPATH} PYTHONUNBUFFERED=1
 
 if [ -n "$wheels" ]; then
+  [ -d "$wheels" ] || { echo "error: no folder $wheels; expected the folder that --wheels names" >&2; exit 1; }
+  compgen -G "$wheels/*.whl" > /dev/null || { echo "error: no wheel (*.whl) in the folder $wheels" >&2; exit 1; }
   site=$(mktemp -d)
   trap 'rm -rf "$site"' EXIT
   "$python" -m pip install --quiet --no-index --no-deps --no-compile --disable-pip-version-check --target "$site" "$wheels"/*.whl

@@ -23,6 +23,7 @@ from mr2ct.training.parcel import read_parcel
 ROOT = Path(__file__).parents[2]
 ABSENT = ["typer", "SimpleITK", "nibabel", "pydicom", "matplotlib", "scipy", "monai", "tensorboard", "PIL", "torchio"]
 LARGEST = 15_000_000
+NO_TIME = 1e-9  # over before the first recipe
 
 
 def write_phantom_slices(root: Path) -> None:
@@ -150,6 +151,18 @@ def test_what_is_missing_is_named_with_the_line_that_installs_it(call, tmp_path)
     assert "--wheels" in said
 
 
+@pytest.mark.parametrize(("folder", "said"), [("nosuch", "no folder nosuch; expected"), (".", "no wheel (*.whl) in")])
+def test_a_folder_without_wheels_is_named(call, folder, said):
+    assert call(ROOT / "scripts/train_zoo.sh", "--wheels", folder, "--help", ends=1).startswith(f"error: {said}")
+
+
+@pytest.mark.parametrize("minutes", [0, -5, "nan"])
+def test_no_time_is_an_error_and_leaves_nothing(train, minutes):
+    with pytest.raises(SystemExit, match=f"error: no time to train in; got --minutes {minutes}; expected"):
+        train("--out", "out", minutes=minutes)
+    assert not Path("out").exists()
+
+
 def test_an_error_is_a_sentence(tmp_path, recipe, monkeypatch, script):
     monkeypatch.chdir(tmp_path)
     with pytest.raises(SystemExit, match=r"error: stores/tiny is not a store"):
@@ -209,14 +222,14 @@ def test_the_newest_output_is_all_the_next_call_needs(train):
         assert load_bundle(f"new/{name}/bundle").description.name == name
     assert records_in("new").keys() == {"tiny", "other", "third"}
     # no time for it: what was brought is not left behind either
-    train("--out", "newer", "--from", "new", minutes=0, steps=3)
+    train("--out", "newer", "--from", "new", minutes=NO_TIME, steps=3)
     assert Path("newer/tiny/state.1of1").exists()
 
 
 def test_a_recipe_whose_bundle_is_gone_is_not_finished(train):
     train("--out", "out")
     shutil.rmtree("out/tiny")
-    assert "| tiny |" not in train("--out", "out", minutes=0)
+    assert "| tiny |" not in train("--out", "out", minutes=NO_TIME)
     said = train("--out", "out")
     assert "a new run" in said
     assert load_bundle("out/tiny/bundle")
@@ -234,7 +247,7 @@ def test_a_killed_slice_is_gone_on_from_in_another_folder(train):
 def test_of_two_runs_the_longer_one_is_gone_on_from(train, out, brought):
     train("--out", "out", steps=out)
     train("--out", "brought", steps=brought)
-    said = train("--from", "brought", "--out", "out", minutes=0, steps=5)
+    said = train("--from", "brought", "--out", "out", minutes=NO_TIME, steps=5)
     longer = "out" if out > brought else "brought"
     assert f"tiny: 4 steps in {longer}/tiny; the other run, of 3, is passed over" in said
     assert records_in("out")["tiny"]["steps"] == 4
