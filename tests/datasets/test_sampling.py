@@ -183,6 +183,24 @@ def test_an_empty_mask_leaves_centres_anywhere(write):
     assert cutter(foreground=1.0).cut(case, _rng())["mr"].shape == (1, 6, 8)
 
 
+def test_a_long_list_of_the_mask_reaches_every_slice_alike(write):
+    # every 200th voxel of this mask lies in slice 0 along the last axis
+    case = write("large", shape=(200, 200, 100))
+    inside = cutter().inside(case)
+    assert inside.shape == (20_000, 3)
+    assert len(np.unique(inside, axis=0)) == 20_000
+    for axis, size in enumerate(case.info.shape):
+        counts = np.bincount(inside[:, axis], minlength=size)
+        assert np.abs(counts - 20_000 / size).max() < 6 * np.sqrt(20_000 / size)
+    assert np.array_equal(cutter().inside(case), inside)
+
+
+def test_a_short_list_of_the_mask_holds_every_voxel(write):
+    mask = np.random.default_rng(0).random((1, 199, 201)) > 0.05
+    inside = cutter().inside(write("flat", shape=mask.shape, mask=mask))
+    assert np.array_equal(inside, np.argwhere(mask))
+
+
 def test_cases_of_one_name_in_two_stores_keep_their_own_masks(write):
     mask = np.zeros(SHAPE, np.uint8)
     mask[1, 1, 1] = 1
