@@ -134,6 +134,26 @@ def test_an_interrupted_first_call_leaves_no_split(tmp_path: Path, capsys, at: s
     assert len(read_split(store / "split.json").test) == 1
 
 
+def test_a_phantom_is_never_split(tmp_path: Path, capsys):
+    data = write_cases(tmp_path / "data", "a", "b", "f", "g", "h")
+    (data / "cases.csv").write_text("case,patient,source\nf,f,phantom\ng,g,phantom\nh,h,phantom\n")
+    assert preprocess(data, "-o", tmp_path / "store", "--split", "test=1", "--normalise", "nyul") == 0
+    assert read_split(tmp_path / "store" / "split.json").patients == {"a", "b"}
+    assert len(CaseStore.open(tmp_path / "store").cases) == 5
+    # a split file need not know them
+    mine = write_split(Split(train=("a",), validation=(), test=("b",)), tmp_path / "mine.json")
+    assert preprocess(data, "-o", tmp_path / "other", "--split", mine) == 0
+
+
+def test_phantoms_alone_cannot_be_held_out(tmp_path: Path, capsys):
+    data = write_cases(tmp_path / "data", "f")
+    (data / "cases.csv").write_text("case,patient,source\nf,f,phantom\n")
+    assert preprocess(data, "-o", tmp_path / "store", "--split", "test=1") == 2
+    assert "no patient to hold out; got phantoms alone" in capsys.readouterr().err
+    assert preprocess(data, "-o", tmp_path / "store") == 0
+    assert not (tmp_path / "store" / "split.json").exists()
+
+
 def test_without_a_split_no_file_is_written(tmp_path: Path):
     assert preprocess(write_cases(tmp_path / "data", "a"), "-o", tmp_path / "store") == 0
     assert not (tmp_path / "store" / "split.json").exists()

@@ -83,6 +83,15 @@ def test_phantoms_train_and_are_never_held_out(stores, tmp_path):
     assert not {"f1", "f2"} & cases.split.patients
 
 
+def test_a_phantom_trains_and_does_not_validate_wherever_the_split_file_has_it(stores, tmp_path):
+    split = Split(train=("p1", "p2", "p3"), validation=("p4", "f1"), test=("p5", "p6", "f2"))
+    write_split(split, tmp_path / "mine.json")
+    chosen = data(stores["real"], stores["phantom"], split=str(tmp_path / "mine.json"))
+    cases = open_cases(chosen, seed=1, folder=tmp_path)
+    assert trained_on(cases) == {"p1", "p2", "p3", "f1", "f2"}
+    assert names(cases.validation) == {"p4"}
+
+
 def test_phantoms_alone_train_and_validate(stores, tmp_path):
     cases = open_cases(data(stores["phantom"]), seed=1, folder=tmp_path)
     assert trained_on(cases) == names(cases.validation) == {"f1", "f2"}

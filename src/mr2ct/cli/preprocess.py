@@ -77,8 +77,7 @@ def preprocess(  # noqa: PLR0913
     pipeline = choose_pipeline(output, normalise=normalise.value, n4=n4, spacing_mm=sizes_mm)
     require_preparable(found.cases, pipeline, output, reading=reading)
     chosen = _settle_split(split, found, output / "split.json", seed=seed)
-    fit_on = [case for case in found.cases if chosen is None or case.patient in chosen.train]
-    pipeline = _learnt(pipeline, fit_on, reading)
+    pipeline = _learnt(pipeline, _training(found, chosen), reading)
     with _written(chosen, output):
         summary = _prepare(found, pipeline, output, reading=reading, jobs=jobs)
     _say(summary, output, chosen, patients={case.patient for case in found.cases})
@@ -100,17 +99,31 @@ def _mm(words: str) -> tuple[float, ...]:
 
 
 def _settle_split(asked: str | None, found: DataSet, path: Path, *, seed: int) -> Split | None:
-    """The split of the store: the file's where there is one, else as asked for; None where neither."""
+    """The split of the store: the file's where there is one, else as asked for; None where neither.
+
+    It is of real patients: phantoms always train.
+    """
+    from mr2ct.datasets.case_names import PHANTOM
     from mr2ct.datasets.cases import patients_with_centres
     from mr2ct.datasets.splits import given_split, read_split, settle_split
 
-    patients = patients_with_centres(found.cases)
+    patients = patients_with_centres(case for case in found.cases if case.source != PHANTOM)
     if asked is not None and asked.lower().endswith(".json"):
         return given_split(asked, path, patients=patients)
-    if asked is None and (path.exists() or not found.sides):
+    held = {side: [patient for patient in given if patient in patients] for side, given in found.sides.items()}
+    if asked is None and (path.exists() or not any(held.values())):
         return read_split(path) if path.exists() else None
     counts = parse_counts(asked or "test=0,validation=0")
-    return settle_split(path, patients, seed=seed, given=found.sides, **counts)
+    if not patients:
+        raise DataSetError("no patient to hold out", got="phantoms alone, which always train", remedy="omit --split")
+    return settle_split(path, patients, seed=seed, given=held, **counts)
+
+
+def _training(found: DataSet, split: Split | None) -> list[Case]:
+    """The cases that train: all where there is no split, and phantoms always."""
+    from mr2ct.datasets.case_names import PHANTOM
+
+    return [case for case in found.cases if split is None or case.source == PHANTOM or case.patient in split.train]
 
 
 def parse_counts(asked: str) -> dict[str, int]:

@@ -71,8 +71,8 @@ def open_cases(data: DataSettings, *, seed: int, folder: Path) -> Cases:
 
     def on_side(cases: Iterable[StoredCase], side: str) -> tuple[StoredCase, ...]:
         names = frozenset(getattr(split, side))
-        # without real patients (a run on phantoms alone) every case trains, and the first ones validate as well
-        return tuple(c for c in cases if c.info.patient in names or (c.info.source == PHANTOM and side == "train"))
+        # a phantom trains, also where a split file has it on another side
+        return tuple(c for c in cases if (side == "train" if c.info.source == PHANTOM else c.info.patient in names))
 
     weights = _case_weights(data, stores)
     train = _pools(stores, data.stores, lambda cases: on_side(cases, "train"), case_weights=weights)
