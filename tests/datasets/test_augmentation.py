@@ -12,7 +12,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from scipy import ndimage
 
-from mr2ct.datasets.augmentation import Augmentation, IntensityAugmentation, SpatialAugmentation
+from mr2ct.datasets.augmentation import Augmentation, IntensityAugmentation, SpatialAugmentation, in_patient_space
 from mr2ct.datasets.short_field import ShortField
 from mr2ct.errors import Mr2ctError
 
@@ -127,6 +127,50 @@ def test_a_movement_is_the_one_scipy_makes_of_the_same_matrix(size):
     np.testing.assert_allclose(after, expected, atol=0.02 if dims == 2 else 1e-4)
     rigid = matrix / np.linalg.norm(matrix, axis=0)
     np.testing.assert_allclose(rigid.T @ rigid, np.eye(dims), atol=1e-5)
+
+
+@pytest.mark.parametrize("spacing_mm", [(1.0, 3.0), (2.0, 0.7), (1.0, 1.0, 3.0), (2.0, 1.0, 0.5)], ids=str)
+def test_a_rotation_is_one_in_millimetres(spacing_mm):
+    dims, size = len(spacing_mm), (20, 32, 12)[: len(spacing_mm)]
+    turn = SpatialAugmentation(**{**NOT_AT_ALL, "rotation_deg": 20.0})
+    theta = turn._draw(torch.zeros(8, 1, *size), torch.zeros(8), ALL_MOVE, seeded(5))
+    mm = in_patient_space(theta, torch.tensor([spacing_mm] * 8)).double().numpy()
+    lengths = np.array(size) * np.array(spacing_mm)
+    matrix = mm[:, ::-1, :dims][:, :, ::-1] * lengths[None, :, None] / lengths[None, None, :]
+    np.testing.assert_allclose(matrix @ matrix.swapaxes(1, 2), np.broadcast_to(np.eye(dims), matrix.shape), atol=1e-5)
+    # three turns of up to 20 degrees
+    angles = np.degrees(np.arccos((np.trace(matrix, axis1=1, axis2=2) - (dims - 2)) / 2))
+    assert 1 < angles.max() < 35
+
+
+def test_a_turned_disc_of_pixels_that_are_not_square_stays_round_in_the_patient():
+    rows, columns = np.meshgrid(3 * (np.arange(20) - 9.5), np.arange(60) - 29.5, indexing="ij")
+    disc = torch.from_numpy(np.exp(-(rows**2 + columns**2) / (2 * 8**2))).float().expand(2, 1, 20, 60)
+    images = {"mr": disc, "ct": 2 * disc - 1, "mask": disc, "left_right": torch.zeros(2)}
+    turn = Augmentation(SpatialAugmentation(**{**NOT_AT_ALL, "rotation_deg": 60.0}))
+    after = turn({**images, "spacing_mm": torch.tensor([[3.0, 1.0]] * 2)}, seed=3)
+    torch.testing.assert_close(after["mr"], disc, atol=0.02, rtol=0)
+    assert after.keys() == images.keys()
+    assert not torch.allclose(turn(images, seed=3)["mr"], disc, atol=0.2)
+
+
+@both_dimensions
+def test_equal_spacing_gives_the_numbers_that_none_gives(size):
+    before = batch(size)
+    change = Augmentation(SpatialAugmentation(shift=0.1, elastic=0.02), IntensityAugmentation())
+    after = change({**before, "spacing_mm": torch.full((2, len(size)), 0.7)}, seed=3)
+    expected = change(before, seed=3)
+    assert all(torch.equal(after[key], expected[key]) for key in expected)
+
+
+def test_unpaired_mr_and_ct_turn_by_their_own_spacing():
+    spot = blob((24, 24), centre=(8.0, 14.0))
+    images = {"mr": spot, "mr_mask": spot, "ct": 2 * spot - 1, "ct_mask": spot, "left_right": torch.ones(2)}
+    turn = Augmentation(SpatialAugmentation(**{**NOT_AT_ALL, "rotation_deg": 60.0}))
+    square, long = torch.ones(2, 2), torch.tensor([[3.0, 1.0]] * 2)
+    plain, of_ct = turn(images, seed=2), turn({**images, "spacing_mm": square, "ct_spacing_mm": long}, seed=2)
+    assert torch.equal(of_ct["mr"], plain["mr"])
+    assert not torch.allclose(of_ct["ct"], plain["ct"], atol=0.1)
 
 
 def test_turned_slices_stay_sharp_within_the_values_they_had():

@@ -31,11 +31,18 @@ CPU = torch.device("cpu")
 def write(tmp_path: Path) -> Callable[..., StoredCase]:
     """Write one random case and return it; its mask is an ellipse of half the size of the case."""
 
-    def make(case: str, shape: tuple[int, int, int], *, has: str = "mr ct", record: dict | None = None) -> StoredCase:
+    def make(
+        case: str,
+        shape: tuple[int, int, int],
+        *,
+        has: str = "mr ct",
+        record: dict | None = None,
+        spacing_mm: tuple[float, float, float] = (1.0, 1.0, 1.0),
+    ) -> StoredCase:
         rng = np.random.default_rng(sum(shape) + len(case))
         create_store(tmp_path / "store", settings={})
         axes = np.meshgrid(*(np.linspace(-1, 1, n) if n > 1 else np.zeros(1) for n in shape), indexing="ij")
-        info = CaseInfo(case, case, "A", "real", shape, np.eye(4).tolist(), record or {})
+        info = CaseInfo(case, case, "A", "real", shape, np.diag([*spacing_mm, 1.0]).tolist(), record or {})
         write_case(
             tmp_path / "store",
             info=info,
@@ -71,7 +78,8 @@ PLANS = {
 @pytest.mark.parametrize("name", PLANS)
 def test_boxes_are_those_of_the_sampler_bit_for_bit(write, name):
     size, plan = PLANS[name]
-    cases = [write("volume", (20, 22, 18)), write("other", (14, 30, 16)), write("flat", (21, 1, 19))]
+    thick = write("volume", (20, 22, 18), spacing_mm=(1.0, 1.5, 3.0))
+    cases = [thick, write("other", (14, 30, 16)), write("flat", (21, 1, 19))]
     from_disk, resident = both(cases, *size, **plan)
     for step in range(4):
         expected = PairedBatches([CasePool(tuple(cases))], from_disk, batch_size=5, seed=3)[step]
@@ -118,8 +126,8 @@ def test_a_moved_box_is_the_moved_slice(write, axis):
     whole = DrawnBox(case, axis, (0, 0, 0), tuple(size))
     got = resident.stack(
         [
-            {"mr": whole, "ct": whole, "mask": whole, "left_right": np.float32(1)},
-            {"mr": drawn, "ct": drawn, "mask": drawn, "left_right": np.float32(1)},
+            {"mr": whole, "ct": whole, "mask": whole, **resident.described(case, axis)},
+            {"mr": drawn, "ct": drawn, "mask": drawn, **resident.described(case, axis)},
         ]
     )
     for name, outside in (("mr", 0.0), ("mask", 0.0), ("ct", SCALING.lowest_hu)):

@@ -39,10 +39,11 @@ def write(tmp_path: Path) -> Callable[..., StoredCase]:
         has: str = "mr ct",
         store: str = "store",
         mask: np.ndarray | None = None,
+        spacing_mm: tuple[float, float, float] = (1.0, 1.0, 1.0),
     ) -> StoredCase:
         root = tmp_path / store
         create_store(root, settings={})
-        info = CaseInfo(case, patient or case, "A", "real", shape, np.eye(4).tolist(), {})
+        info = CaseInfo(case, patient or case, "A", "real", shape, np.diag([*spacing_mm, 1.0]).tolist(), {})
         body = np.ones(shape, np.uint8) if mask is None else mask
         voxels = place_voxels(shape)
         write_case(
@@ -251,6 +252,7 @@ def test_a_paired_batch_has_the_documented_shapes(write):
         "ct": (3, 1, 6, 8),
         "mask": (3, 1, 6, 8),
         "left_right": (3,),
+        "spacing_mm": (3, 2),
     }
     assert all(image.dtype == torch.float32 for image in batch.values())
 
@@ -276,6 +278,19 @@ def test_pools_are_drawn_from_by_their_weights(write):
     batches = PairedBatches(pools, cutter(foreground=0.0), batch_size=10, seed=1)
     shown = [float(mask.max()) for step in range(40) for mask in batches[step]["mask"]]
     assert abs(np.mean(shown) - 0.75) < 0.07
+
+
+@pytest.mark.parametrize(
+    ("plane", "expected"), [("axial", [1, 2]), ("coronal", [1, 3]), ("sagittal", [2, 3]), (None, [1, 2, 3])]
+)
+def test_boxes_say_how_far_their_voxels_lie_apart(write, plane, expected):
+    case = write(spacing_mm=(1.0, 2.0, 3.0))
+    plan = cutter((6, 8), planes=(plane,)) if plane else cutter((4, 4, 4), context_slices=None)
+    assert paired([case], plan=plan)[0]["spacing_mm"].tolist() == [expected] * 3
+    other = write("other", spacing_mm=(4.0, 4.0, 4.0))
+    batch = UnpairedBatches([case], [other], plan, batch_size=2, seed=1)[0]
+    assert batch["spacing_mm"].tolist() == [expected] * 2
+    assert batch["ct_spacing_mm"].tolist() == [[4.0] * len(expected)] * 2
 
 
 # --- unpaired batches

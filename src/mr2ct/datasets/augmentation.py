@@ -19,6 +19,8 @@ from mr2ct.datasets.short_field import ShortField
 from mr2ct.datasets.smooth_fields import smooth_field
 from mr2ct.errors import Mr2ctError
 
+_SPACINGS = ("spacing_mm", "ct_spacing_mm")
+
 
 @dataclass(frozen=True)
 class SpatialAugmentation:
@@ -27,7 +29,8 @@ class SpatialAugmentation:
     Parameters
     ----------
     flip : probability of a left-right flip, only where the first spatial axis runs left to right.
-    rotation_deg, scaling, shift : the largest rotation, relative change of size, and shift as a share of the image.
+    rotation_deg, scaling, shift : the largest rotation in the patient about each axis, whatever the spacing; the
+        largest relative change of size, and shift as a share of the image.
     elastic : the largest displacement by a smooth random field, as a share of the image. Up to 0.1 nothing folds over
         (Choi 2000, doi:10.1006/gmod.2000.0531).
     on_grid : the share of samples that are flipped, or not, and no more. What is turned, scaled or bent lies between
@@ -41,14 +44,25 @@ class SpatialAugmentation:
     elastic: float = 0.0
     on_grid: float = 0.0
 
-    def __call__(self, images: dict[str, Tensor], left_right: Tensor, generator: torch.Generator) -> dict[str, Tensor]:
+    def __call__(
+        self,
+        images: dict[str, Tensor],
+        left_right: Tensor,
+        generator: torch.Generator,
+        *,
+        spacing_mm: Tensor | None = None,
+    ) -> dict[str, Tensor]:
         """Move mr, ct and masks (N, C, *spatial) alike. Beyond the edge MR and mask are 0 and CT is air (-1).
+
+        `spacing_mm` (N, spatial axes) may lie on the images' device; None stands for voxels as long as wide.
 
         Interpolation is cubic in slices, which keeps them sharp, within the values they had, and linear in patches.
         """
         first = next(iter(images.values()))
         kept = self._draw_kept(first, generator)
         theta = self._draw(first, left_right, kept, generator)
+        if spacing_mm is not None:
+            theta = in_patient_space(theta, spacing_mm)
         grid = F.affine_grid(theta, [first.shape[0], 1, *first.shape[2:]], align_corners=False)
         if self.elastic > 0:
             grid = grid + torch.where(_column(kept, grid), 0.0, self._bend(first, generator))
@@ -87,6 +101,25 @@ class SpatialAugmentation:
         matrix = rotation * scale[:, None, :] * size[None, None, :] / size[None, :, None]
         shift = moves[:, :, None] * _uniform((count, dims, 1), 2 * self.shift, generator)
         return torch.cat([matrix, shift], dim=2).to(images.device)
+
+
+def in_patient_space(theta: Tensor, spacing_mm: Tensor) -> Tensor:
+    """`affine_grid`'s matrices of movements counted in voxels, made the same movements counted in mm.
+
+    Parameters
+    ----------
+    theta : (N, dims, dims + 1), first the last spatial axis. spacing_mm : (N, dims), along the spatial axes in their
+        order. Where all of a sample's are equal its matrix is as it was, bit for bit.
+
+    Example
+    -------
+    >>> turned = torch.tensor([[[0.0, -1.0, 0.0], [1.0, 0.0, 0.0]]])
+    >>> in_patient_space(turned, torch.tensor([[3.0, 1.5]])).tolist()
+    [[[0.0, -2.0, 0.0], [0.5, 0.0, 0.0]]]
+    """
+    size = spacing_mm.flip(1).to(theta.device)
+    matrix = theta[:, :, :-1] * (size[:, None, :] / size[:, :, None])
+    return torch.cat([matrix, theta[:, :, -1:]], dim=2)
 
 
 def _rotation(angles: Tensor) -> Tensor:
@@ -244,17 +277,21 @@ class Augmentation:
     tissue: float = -0.646
 
     def __call__(self, batch: dict[str, Tensor], *, seed: int) -> dict[str, Tensor]:
-        """Change a batch; the same `seed` changes it the same way. Unpaired MR and CT move independently."""
+        """Change a batch; the same `seed` changes it the same way. Unpaired MR and CT move independently.
+
+        Of what the batch says besides its images, the result keeps `left_right`.
+        """
         generator = torch.Generator().manual_seed(seed)
         left_right = batch["left_right"]
-        images = {key: image for key, image in batch.items() if key != "left_right"}
+        images = {key: image for key, image in batch.items() if key not in ("left_right", *_SPACINGS)}
         if "mr" not in images:
             raise Mr2ctError("a batch without MR", got=", ".join(images), expected="mr")
         unpaired = "ct_mask" in images
         if self.spatial is not None:
             groups = [("mr", "mr_mask"), ("ct", "ct_mask")] if unpaired else [tuple(images)]
-            moved = [self.spatial({key: images[key] for key in group}, left_right, generator) for group in groups]
-            images = {key: image for group in moved for key, image in group.items()}
+            for group, spacing in zip(groups, _SPACINGS, strict=False):
+                of_group = {key: images[key] for key in group}
+                images |= self.spatial(of_group, left_right, generator, spacing_mm=batch.get(spacing))
         if self.short_field is not None and not unpaired:
             tissue, mask = images["ct"] > self.tissue, images["mask"] > 0.5
             images["mr"] = self.short_field(images["mr"], tissue.float(), mask.float(), generator)

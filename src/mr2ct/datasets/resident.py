@@ -76,7 +76,7 @@ class ResidentCutter(BoxCutter):
             move, inside = self._draw_move(case, axis, rng)
         centre = self.draw_centre(inside, case, rng)
         start, size = self.placed(case, centre, axis)
-        box: dict[str, Any] = {"left_right": np.float32(axis != 0)}
+        box = self.described(case, axis)
         box |= {"mr": DrawnBox(case, axis, tuple(start), tuple(size), move)} if case.has_mr else {}
         if axis is not None:
             start[axis], size[axis] = int(centre[axis]), 1
@@ -85,10 +85,10 @@ class ResidentCutter(BoxCutter):
 
     def stack(self, boxes: Sequence[Mapping[str, Any]]) -> Batch:
         """Read what `cut` drew: (N, channels, *spatial) float32 network units, as `BoxCutter` gives them."""
-        batch = {key: self._read(key, [box[key] for box in boxes]) for key in boxes[0] if key != "left_right"}
+        batch = {key: self._read(key, [box[key] for box in boxes]) for key in boxes[0] if key in _DTYPES}
         # what augmentation decides by is read on the CPU: on the device it would have to wait for it
-        batch["left_right"] = torch.from_numpy(np.stack([box["left_right"] for box in boxes]))
-        return batch
+        told = (key for key in boxes[0] if key not in _DTYPES)
+        return batch | {key: torch.from_numpy(np.stack([box[key] for box in boxes])) for key in told}
 
     def _draw_move(
         self, case: StoredCase, axis: int, rng: np.random.Generator

@@ -119,7 +119,7 @@ class BoxCutter:
         inside = self.inside(case) if change is None else _voxels_inside(images["mask"])
         centre = self.draw_centre(inside, case, rng)
         start, size = self.placed(case, centre, axis)
-        box: dict[str, Any] = {"left_right": np.float32(axis != 0)}
+        box = self.described(case, axis)
         if "mr" in images:
             box["mr"] = self._channels(read_box(images["mr"], start, size, outside=0), axis)
         if axis is not None:
@@ -129,6 +129,12 @@ class BoxCutter:
             hu = read_box(images["ct"], start, size, outside=self.scaling.lowest_hu)
             box["ct"] = self._channels(self.scaling.to_network(hu), axis)
         return box
+
+    @staticmethod
+    def described(case: StoredCase, axis: int | None) -> dict[str, Any]:
+        """What a box says of itself besides its images: `left_right`, and `spacing_mm` along its spatial axes."""
+        spacing_mm = np.array(case.info.spacing_mm_beside(axis), dtype=np.float32)
+        return {"left_right": np.float32(axis != 0), "spacing_mm": spacing_mm}
 
     def stack(self, boxes: Sequence[Mapping[str, Any]]) -> Batch:
         """One batch of the boxes that `cut` gave."""
@@ -262,7 +268,8 @@ def _draw_weighted(
 class PairedBatches(torch.utils.data.Dataset[Batch]):
     """Batch number `step` of paired boxes: mr (N, C, *spatial), ct and mask (N, 1, *spatial), network units.
 
-    Also left_right (N,): 1 where the first spatial axis runs left to right, so that a flip along it is anatomy.
+    Also left_right (N,): 1 where the first spatial axis runs left to right, so that a flip along it is anatomy; and
+    spacing_mm (N, spatial axes), by which augmentation turns what is not isotropic.
     Cases that lack MR or CT, or have no slice in the planes asked for, are left out.
     """
 
@@ -291,6 +298,7 @@ class PairedBatches(torch.utils.data.Dataset[Batch]):
 class UnpairedBatches(torch.utils.data.Dataset[Batch]):
     """Batch number `step` of MR and CT of different patients, in one plane: mr, mr_mask, ct, ct_mask (N, 1, *spatial).
 
+    left_right and spacing_mm as in `PairedBatches`, the latter of the MR; ct_spacing_mm of the CT.
     No CT in a batch belongs to a patient whose MR is in it. Planes that only MR or only CT can be cut in are left out.
     `case_weights` as in `CasePool`.
     """
@@ -335,7 +343,8 @@ class UnpairedBatches(torch.utils.data.Dataset[Batch]):
         mr = self.cutter.stack([self._only(self.cutter.cut(case, rng, plane=plane), "mr") for case in mr_cases])
         ct = self.cutter.stack([self._only(self.cutter.cut(case, rng, plane=plane), "ct") for case in ct_cases])
         return {
-            "mr": mr["mr"], "mr_mask": mr["mask"], "ct": ct["ct"], "ct_mask": ct["mask"], "left_right": mr["left_right"]
+            "mr": mr["mr"], "mr_mask": mr["mask"], "ct": ct["ct"], "ct_mask": ct["mask"],
+            "left_right": mr["left_right"], "spacing_mm": mr["spacing_mm"], "ct_spacing_mm": ct["spacing_mm"],
         }  # fmt: skip
 
     def _draw(
@@ -354,7 +363,7 @@ class UnpairedBatches(torch.utils.data.Dataset[Batch]):
 
     @staticmethod
     def _only(box: dict[str, Any], quantity: str) -> dict[str, Any]:
-        return {key: box[key] for key in (quantity, "mask", "left_right")}
+        return {key: box[key] for key in (quantity, "mask", "left_right", "spacing_mm")}
 
 
 def _draw_case(pools: Sequence[CasePool], rng: np.random.Generator) -> StoredCase:

@@ -59,6 +59,16 @@ class CaseInfo:
     affine: list[list[float]]
     record: Mapping[str, Any]
 
+    @property
+    def spacing_mm(self) -> tuple[float, float, float]:
+        """Distance between voxel centres along (i, j, k), to a micrometre."""
+        i, j, k = np.linalg.norm(np.array(self.affine)[:3, :3], axis=0).round(3).tolist()
+        return (i, j, k)
+
+    def spacing_mm_beside(self, axis: int | None) -> tuple[float, ...]:
+        """`spacing_mm` along the axes of a slice across `axis`; all three where it is None."""
+        return tuple(size for other, size in enumerate(self.spacing_mm) if other != axis)
+
 
 @dataclass(frozen=True)
 class StoredCase:

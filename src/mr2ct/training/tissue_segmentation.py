@@ -31,6 +31,7 @@ class LabelledSlice:
 
     ct: Tensor
     labels: Tensor
+    spacing_mm: tuple[float, ...] = (1.0, 1.0)
 
 
 def labelled_slices(
@@ -43,7 +44,12 @@ def labelled_slices(
     DataSetError : no case has a CT.
     """
     found = tuple(
-        _labelled(np.take(case.ct(), n, axis), np.take(case.mask(), n, axis), scaling)
+        _labelled(
+            np.take(case.ct(), n, axis),
+            np.take(case.mask(), n, axis),
+            scaling,
+            spacing_mm=case.info.spacing_mm_beside(axis),
+        )
         for case in cases
         if case.has_ct
         for axis, n in _places(case.info.shape, of_volume)
@@ -62,11 +68,11 @@ def _places(shape: Sequence[int], of_volume: int) -> Iterator[tuple[int, int]]:
         yield from ((axis, int(n)) for n in np.linspace(0.25 * size, 0.75 * size, of_volume))
 
 
-def _labelled(ct_hu: Any, mask: Any, scaling: HuScaling) -> LabelledSlice:
+def _labelled(ct_hu: Any, mask: Any, scaling: HuScaling, *, spacing_mm: tuple[float, ...]) -> LabelledSlice:
     inside = torch.from_numpy(np.asarray(mask) > 0)[None, None]
     hu = torch.from_numpy(np.asarray(ct_hu, dtype=np.float32))[None, None]
     units = torch.from_numpy(scaling.to_network(np.asarray(ct_hu)))[None]
-    return LabelledSlice(torch.where(inside[0], units, AIR), tissue_labels(hu, inside))
+    return LabelledSlice(torch.where(inside[0], units, AIR), tissue_labels(hu, inside), spacing_mm)
 
 
 class LabelledBatches:
@@ -89,7 +95,9 @@ class LabelledBatches:
         chosen = torch.randint(len(self.slices), (self.batch_size,), generator=generator).tolist()
         crops = [_crop(self.slices[n], self.size, generator) for n in chosen]
         ct, labels = (torch.stack([crop[part] for crop in crops]) for part in range(2))
-        moved = self._move({"ct": ct, "label_mask": labels.float()}, torch.ones(self.batch_size), generator)
+        spacing_mm = torch.tensor([self.slices[n].spacing_mm for n in chosen])
+        images = {"ct": ct, "label_mask": labels.float()}
+        moved = self._move(images, torch.ones(self.batch_size), generator, spacing_mm=spacing_mm)
         return {
             "degraded": degraded(moved["ct"], hu_per_unit=self.hu_per_unit, generator=generator),
             "labels": moved["label_mask"][:, 0].long(),
