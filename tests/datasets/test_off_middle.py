@@ -3,7 +3,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from mr2ct.datasets.off_middle import Vault, draw_height, find_vault, moved_off_middle, off_middle
+from mr2ct.datasets.off_middle import Vault, draw_height, find_vault, jittered, moved_off_middle, off_middle
 from mr2ct.errors import DataSetError
 
 SIZE = 121
@@ -51,6 +51,22 @@ def test_the_vault_of_an_upright_slice_lies_below_the_vertex():
         find_vault(np.zeros((3, 3)), upright=False)
 
 
+def test_the_vault_is_measured_in_millimetres():
+    mask = np.zeros((80, 80))
+    mask[15:65, 10:74] = 1
+    vault = find_vault(mask, upright=True, spacing_mm=(2.0, 3.0))
+    assert vault.centre == pytest.approx((39.5, 73 - 88.0 / 3))
+    assert vault.half_axes == pytest.approx((24.5, 88.0 / 3))
+    # shoulders below the upper 120 mm are no part of it
+    mask[:, 10:33] = 1
+    assert find_vault(mask, upright=True, spacing_mm=(2.0, 3.0)) == vault
+
+
+def test_centres_are_moved_by_millimetres():
+    where = [jittered(Vault((0, 0), (50, 50), (1.0, 3.0)), np.random.default_rng(seed)).centre for seed in range(400)]
+    np.testing.assert_allclose(np.std(where, axis=0), [6, 2], rtol=0.12)
+
+
 def test_heights_are_away_from_the_middle_and_half_of_them_near_the_pole():
     heights = [draw_height(np.random.default_rng(seed)) for seed in range(200)]
     assert 0.3 <= min(heights) < 0.35
@@ -63,14 +79,17 @@ def test_mr_ct_and_mask_of_a_case_move_alike(axis):
     head = ball(58) + ball(48)
     images = {"mr": head, "ct": 100 * head - 1000, "mask": ball(58)}
     case = {name: np.expand_dims(image, axis) for name, image in images.items()}
-    moved = moved_off_middle(case, axis=axis, generator=np.random.default_rng(0), lowest_hu=-1000)
+    moved = moved_off_middle(case, axis=axis, generator=np.random.default_rng(0), lowest_hu=-1000, spacing_mm=(1, 1))
     assert {name: image.shape for name, image in moved.items()} == {name: image.shape for name, image in case.items()}
     np.testing.assert_allclose(moved["ct"], 100 * moved["mr"] - 1000, atol=0.01)
     assert 0 < moved["mask"].sum() < case["mask"].sum()
-    again = moved_off_middle(case, axis=axis, generator=np.random.default_rng(0), lowest_hu=-1000)
+    again = moved_off_middle(case, axis=axis, generator=np.random.default_rng(0), lowest_hu=-1000, spacing_mm=(1, 1))
     np.testing.assert_array_equal(again["mr"], moved["mr"])
 
 
 def test_a_case_with_little_in_it_stays_as_it_is():
     small = {"mr": ball(14)[..., None], "mask": ball(14)[..., None]}
-    assert moved_off_middle(small, axis=2, generator=np.random.default_rng(0), lowest_hu=-1024)["mr"] is small["mr"]
+    limits = {"generator": np.random.default_rng(0), "lowest_hu": -1024}
+    assert moved_off_middle(small, axis=2, **limits, spacing_mm=(1, 1))["mr"] is small["mr"]
+    # the same voxels, four millimetres apart, are a head
+    assert moved_off_middle(small, axis=2, **limits, spacing_mm=(4, 4))["mr"] is not small["mr"]

@@ -28,6 +28,25 @@ def test_a_shell_is_cut_as_geometry_says(pole, height):
 
 
 @pytest.mark.parametrize("pole", POLES, ids=str)
+def test_a_shell_is_cut_as_geometry_says_with_pixels_that_are_not_square(pole):
+    i, j = np.indices((SIZE, SIZE)) - SIZE // 2
+
+    squared_mm = (1.0 * i) ** 2 + (2.0 * j) ** 2
+
+    def shell(height: float) -> np.ndarray:
+        return sum((squared_mm + height**2 <= radius**2).astype(np.float32) for radius in (50, 42))
+
+    places = pole_cut_places((SIZE, SIZE), Vault((60, 60), (50, 25), (1.0, 2.0)), pole, height=0.6)
+    assert np.mean(sampled(shell(0), places, nearest=True) != shell(30)) < 0.02, "but for voxels on the edges"
+
+
+def test_a_cut_undulates_by_millimetres():
+    vault = Vault((4, 4), (4, 4), (1.0, 3.0))
+    flat, deep = (pole_cut_places((9, 9), vault, Pole(1, 1, 1), height=0.0, depth=depth) for depth in (0.0, 6.0))
+    np.testing.assert_allclose(deep[1] - flat[1], 2.0)
+
+
+@pytest.mark.parametrize("pole", POLES, ids=str)
 def test_the_tissue_is_that_of_the_pole(pole):
     """A muscle on one side is in the cuts near that side, and in no other."""
     middle, place = ball(50), [slice(None), slice(None)]
@@ -52,17 +71,18 @@ def test_mr_ct_and_mask_of_a_case_are_cut_alike(axis):
     head = ball(58) + ball(48)
     images = {"mr": head, "ct": 100 * head - 1000, "mask": ball(58)}
     case = {name: np.expand_dims(image, axis) for name, image in images.items()}
-    cut = cut_at_a_pole(case, axis=axis, generator=np.random.default_rng(1), lowest_hu=-1000)
+    cut = cut_at_a_pole(case, axis=axis, generator=np.random.default_rng(1), lowest_hu=-1000, spacing_mm=(1, 1))
     assert {name: image.shape for name, image in cut.items()} == {name: image.shape for name, image in case.items()}
     np.testing.assert_allclose(cut["ct"], 100 * cut["mr"] - 1000, atol=0.01)
     assert 0 < cut["mask"].sum() < case["mask"].sum()
     assert not np.array_equal(cut["mr"], case["mr"])
-    again = cut_at_a_pole(case, axis=axis, generator=np.random.default_rng(1), lowest_hu=-1000)
+    again = cut_at_a_pole(case, axis=axis, generator=np.random.default_rng(1), lowest_hu=-1000, spacing_mm=(1, 1))
     np.testing.assert_array_equal(again["mr"], cut["mr"])
 
 
 def test_a_case_with_little_in_it_stays_as_it_is():
     small = {"mr": ball(14)[..., None], "mask": ball(14)[..., None]}
-    assert cut_at_a_pole(small, axis=2, generator=np.random.default_rng(0), lowest_hu=-1024)["mr"] is small["mr"]
+    limits = {"generator": np.random.default_rng(0), "lowest_hu": -1024, "spacing_mm": (1, 1)}
+    assert cut_at_a_pole(small, axis=2, **limits)["mr"] is small["mr"]
     empty = {"mr": ball(14)[..., None], "mask": np.zeros((SIZE, SIZE, 1))}
-    assert cut_at_a_pole(empty, axis=2, generator=np.random.default_rng(0), lowest_hu=-1024)["mr"] is empty["mr"]
+    assert cut_at_a_pole(empty, axis=2, **limits)["mr"] is empty["mr"]

@@ -9,7 +9,7 @@ import numpy as np
 import pytest
 import torch
 
-from mr2ct.datasets.off_middle import Vault, off_middle
+from mr2ct.datasets.off_middle import Vault, find_vault, off_middle
 from mr2ct.datasets.resident import DrawnBox, Move, ResidentCutter
 from mr2ct.datasets.sampling import (
     SLICE_OF,
@@ -142,8 +142,8 @@ def test_a_moved_box_is_the_moved_slice(write, axis):
 
 
 def test_moved_boxes_look_like_the_samplers_on_average(write, monkeypatch):
-    monkeypatch.setattr("mr2ct.datasets.resident.FEWEST_VOXELS", 100)
-    monkeypatch.setattr("mr2ct.datasets.off_middle.FEWEST_VOXELS", 100)
+    monkeypatch.setattr("mr2ct.datasets.resident.FEWEST_MM2", 100)
+    monkeypatch.setattr("mr2ct.datasets.off_middle.FEWEST_MM2", 100)
     monkeypatch.setattr("mr2ct.datasets.off_middle._JITTER_MM", 1.0)
     case = write("flat", (90, 80, 1))
     means = []
@@ -154,6 +154,23 @@ def test_moved_boxes_look_like_the_samplers_on_average(write, monkeypatch):
         assert all(batch[key].shape == (8, 1, 24, 24) for batch in found for key in ("mr", "ct", "mask"))
     np.testing.assert_allclose(means[0], means[1], atol=0.03)
     assert 0.5 < means[0][1] < 1
+
+
+@pytest.mark.parametrize("resident", [False, True])
+@pytest.mark.parametrize("pole_cuts", [0.0, 1.0])
+def test_slices_are_moved_by_the_spacing_of_their_case(write, monkeypatch, resident, pole_cuts):
+    seen = []
+
+    def watched(mask, *, upright, spacing_mm=(1.0, 1.0)):
+        seen.append((upright, tuple(spacing_mm)))
+        return find_vault(mask, upright=upright, spacing_mm=spacing_mm)
+
+    for module in ("off_middle", "pole_cuts", "resident"):
+        monkeypatch.setattr(f"mr2ct.datasets.{module}.find_vault", watched)
+    case = write("flat", (90, 1, 80), spacing_mm=(2.0, 5.0, 3.0))
+    cutter = both([case], 24, 24, off_middle=1.0, pole_cuts=pole_cuts)[int(resident)]
+    cutter.cut(case, np.random.default_rng(0))
+    assert seen == [(True, (2.0, 3.0))]
 
 
 def test_a_slice_of_a_volume_is_never_moved_off_a_middle_it_does_not_show(write):

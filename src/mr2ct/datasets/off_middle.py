@@ -8,8 +8,9 @@ and mask by that rule gives a pair with real tissue and the geometry of a grazin
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 import numpy as np
@@ -27,26 +28,31 @@ VAULT_DEPTH_MM = 88.0
 _UPPER_MM = 120.0
 _HEIGHTS = (0.3, 0.7, 0.97)
 _JITTER_MM = 6.0
-FEWEST_VOXELS = 800
-"""A moved mask of fewer voxels hardly meets the head: the slice is left as it is."""
+FEWEST_MM2 = 800
+"""A moved mask of a smaller area hardly meets the head: the slice is left as it is."""
 
 _AXIAL = PLANE_AXIS["axial"]
 
 
 @dataclass(frozen=True)
 class Vault:
-    """The ellipse of a head in one slice, in voxels along the slice's two axes: its centre and its half-axes."""
+    """The ellipse of a head in one slice, in voxels along the slice's two axes: its centre and its half-axes.
+
+    `spacing_mm` is the distance between the voxels along the two axes.
+    """
 
     centre: tuple[float, float]
     half_axes: tuple[float, float]
+    spacing_mm: tuple[float, ...] = (1.0, 1.0)
 
 
-def find_vault(mask: NDArray[Any], *, upright: bool, spacing_mm: float = 1.0) -> Vault:
+def find_vault(mask: NDArray[Any], *, upright: bool, spacing_mm: Sequence[float] = (1.0, 1.0)) -> Vault:
     """The vault's ellipse in a body mask (rows, columns).
 
     Parameters
     ----------
     mask : non-zero inside. upright : the second axis runs from feet to head (coronal and sagittal slices).
+    spacing_mm : along rows and columns.
 
     Raises
     ------
@@ -62,12 +68,13 @@ def find_vault(mask: NDArray[Any], *, upright: bool, spacing_mm: float = 1.0) ->
         raise DataSetError("no vault in an empty mask", expected="a body mask of a head slice")
     if not upright:
         low, high = (int(rows.min()), int(columns.min())), (int(rows.max()), int(columns.max()))
-        return Vault(((low[0] + high[0]) / 2, (low[1] + high[1]) / 2), ((high[0] - low[0]) / 2, (high[1] - low[1]) / 2))
+        middles = (low[0] + high[0]) / 2, (low[1] + high[1]) / 2
+        return Vault(middles, ((high[0] - low[0]) / 2, (high[1] - low[1]) / 2), tuple(spacing_mm))
     top = columns.max()
-    of_vault = rows[columns > top - _UPPER_MM / spacing_mm]
+    of_vault = rows[columns > top - _UPPER_MM / spacing_mm[1]]
     middle, half = (of_vault.min() + of_vault.max()) / 2, (of_vault.max() - of_vault.min()) / 2
-    depth = VAULT_DEPTH_MM / spacing_mm
-    return Vault((float(middle), float(top - depth)), (float(half), float(depth)))
+    depth = VAULT_DEPTH_MM / spacing_mm[1]
+    return Vault((float(middle), float(top - depth)), (float(half), float(depth)), tuple(spacing_mm))
 
 
 def off_middle(
@@ -115,13 +122,19 @@ def sampled(
 
 
 def moved_off_middle(
-    images: Mapping[str, NDArray[Any]], *, axis: int, generator: Generator, lowest_hu: float
+    images: Mapping[str, NDArray[Any]],
+    *,
+    axis: int,
+    generator: Generator,
+    lowest_hu: float,
+    spacing_mm: Sequence[float],
 ) -> dict[str, NDArray[Any]]:
     """A case of one slice (mr and ct where it has them, and mask) as if cut at a random height; the same for all.
 
     Parameters
     ----------
     images : (i, j, k) arrays one voxel thick along `axis`. lowest_hu : what lies beyond the CT.
+    spacing_mm : along the two other axes.
 
     Returns
     -------
@@ -129,10 +142,10 @@ def moved_off_middle(
     """
 
     def places(mask: NDArray[Any]) -> NDArray[np.float32]:
-        vault = jittered(find_vault(mask, upright=axis != _AXIAL), generator)
+        vault = jittered(find_vault(mask, upright=axis != _AXIAL, spacing_mm=spacing_mm), generator)
         return _places(mask.shape, vault, draw_height(generator))
 
-    return cut_elsewhere(images, places, axis=axis, lowest_hu=lowest_hu)
+    return cut_elsewhere(images, places, axis=axis, lowest_hu=lowest_hu, spacing_mm=spacing_mm)
 
 
 def cut_elsewhere(
@@ -141,6 +154,7 @@ def cut_elsewhere(
     *,
     axis: int,
     lowest_hu: float,
+    spacing_mm: Sequence[float],
 ) -> dict[str, NDArray[Any]]:
     """All images of a case of one slice read at the places that `places_of` gives for its mask (rows, columns).
 
@@ -154,15 +168,18 @@ def cut_elsewhere(
         name: sampled(image, places, nearest=name == "mask", outside=lowest_hu if name == "ct" else 0.0)
         for name, image in flat.items()
     }
-    if np.count_nonzero(cut["mask"]) < FEWEST_VOXELS:
+    if np.count_nonzero(cut["mask"]) * math.prod(spacing_mm) < FEWEST_MM2:
         return dict(images)
     return {name: np.expand_dims(image, axis) for name, image in cut.items()}
 
 
 def jittered(vault: Vault, generator: Generator) -> Vault:
     """The vault, its centre moved by a few random millimetres."""
-    one, other = (float(c + generator.normal(0, _JITTER_MM)) for c in vault.centre)
-    return Vault((one, other), vault.half_axes)
+    one, other = (
+        float(c + generator.normal(0, _JITTER_MM) / size)
+        for c, size in zip(vault.centre, vault.spacing_mm, strict=True)
+    )
+    return replace(vault, centre=(one, other))
 
 
 def draw_height(generator: Generator) -> float:

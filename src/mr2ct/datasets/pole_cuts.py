@@ -9,7 +9,7 @@ from being a figure of a lathe.
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -23,7 +23,7 @@ from mr2ct.datasets.smooth_fields import smooth_field
 from mr2ct.geometry import PLANE_AXIS
 
 _HEIGHTS = (0.5, 0.92)
-_DEPTH_VOXELS, _RADIUS_SHARE = 6.0, 0.15
+_DEPTH_MM, _RADIUS_SHARE = 6.0, 0.15
 _SLOPE = 0.2
 _ASPECT = 0.35
 _AXIAL = PLANE_AXIS["axial"]
@@ -59,7 +59,7 @@ def pole_cut_places(
     Parameters
     ----------
     height : share of the half-axis towards the pole, 0 the middle. aspect : of the cut's ellipse, columns to rows.
-    depth : voxels that the cut undulates by, towards the pole. radius : share that the profile is stretched by.
+    depth : mm that the cut undulates by, towards the pole. radius : share that the profile is stretched by.
 
     Example
     -------
@@ -68,8 +68,13 @@ def pole_cut_places(
     ([6.0, 4.0], [6.0, 7.0], [6.0, 7.0])
     """
     rows, columns = np.indices(shape, dtype=np.float32)
-    squeezed = np.hypot((rows - vault.centre[0]) * np.sqrt(aspect), (columns - vault.centre[1]) / np.sqrt(aspect))
-    towards = vault.centre[pole.axis] + pole.sign * (height * vault.half_axes[pole.axis] + depth)
+    # the circles that the profile is turned along are circles in mm
+    spacing_mm = vault.spacing_mm
+    down, along = (rows - vault.centre[0]) * spacing_mm[0], (columns - vault.centre[1]) * spacing_mm[1]
+    squeezed = np.hypot(down * np.sqrt(aspect), along / np.sqrt(aspect)) / spacing_mm[1 - pole.axis]
+    towards = vault.centre[pole.axis] + pole.sign * (
+        height * vault.half_axes[pole.axis] + depth / spacing_mm[pole.axis]
+    )
     across = vault.centre[1 - pole.axis] + pole.half * squeezed * (1 + radius)
     towards = np.broadcast_to(towards, shape)
     return np.stack((towards, across) if pole.axis == 0 else (across, towards)).astype(np.float32)
@@ -86,7 +91,12 @@ def draw_pole(generator: Generator, *, upright: bool) -> Pole:
 
 
 def cut_at_a_pole(
-    images: Mapping[str, NDArray[Any]], *, axis: int, generator: Generator, lowest_hu: float
+    images: Mapping[str, NDArray[Any]],
+    *,
+    axis: int,
+    generator: Generator,
+    lowest_hu: float,
+    spacing_mm: Sequence[float],
 ) -> dict[str, NDArray[Any]]:
     """A case of one slice as if another plane were cut near a random pole; the same for all images.
 
@@ -95,10 +105,10 @@ def cut_at_a_pole(
     upright = axis != _AXIAL
 
     def places(mask: NDArray[Any]) -> NDArray[np.float32]:
-        vault = jittered(find_vault(mask, upright=upright), generator)
+        vault = jittered(find_vault(mask, upright=upright, spacing_mm=spacing_mm), generator)
         of_field = torch.Generator().manual_seed(int(generator.integers(2**31)))
         undulation = smooth_field(mask.shape, channels=2, count=1, generator=of_field)[0].numpy()
-        slopes = generator.normal(0, _SLOPE, 2)
+        slopes = generator.normal(0, _SLOPE, 2) * np.asarray(spacing_mm)
         slant = sum(s * (at - c) for s, at, c in zip(slopes, np.indices(mask.shape), vault.centre, strict=True))
         return pole_cut_places(
             mask.shape,
@@ -106,8 +116,8 @@ def cut_at_a_pole(
             draw_pole(generator, upright=upright),
             height=float(generator.uniform(*_HEIGHTS)),
             aspect=float(np.exp(generator.uniform(-_ASPECT, _ASPECT))),
-            depth=_DEPTH_VOXELS * undulation[0] + slant,
+            depth=_DEPTH_MM * undulation[0] + slant,
             radius=_RADIUS_SHARE * undulation[1],
         )
 
-    return cut_elsewhere(images, places, axis=axis, lowest_hu=lowest_hu)
+    return cut_elsewhere(images, places, axis=axis, lowest_hu=lowest_hu, spacing_mm=spacing_mm)

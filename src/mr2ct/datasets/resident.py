@@ -8,6 +8,7 @@ pole is made on the CPU and copied.
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -18,7 +19,7 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
-from mr2ct.datasets.off_middle import FEWEST_VOXELS, Vault, draw_height, find_vault, jittered
+from mr2ct.datasets.off_middle import FEWEST_MM2, Vault, draw_height, find_vault, jittered
 from mr2ct.datasets.pole_cuts import cut_at_a_pole
 from mr2ct.datasets.sampling import Batch, BoxCutter, BoxPlan
 from mr2ct.datasets.store import StoredCase
@@ -106,7 +107,7 @@ class ResidentCutter(BoxCutter):
         squared = (units**2).sum(1)
         stays = squared > height**2
         share = np.count_nonzero(stays) / len(inside)
-        if share * np.count_nonzero(self._arrays(case)["mask"]) < FEWEST_VOXELS:
+        if share * np.count_nonzero(self._arrays(case)["mask"]) * math.prod(vault.spacing_mm) < FEWEST_MM2:
             return None, inside
         shrunk = units[stays] * np.sqrt(1 - height**2 / squared[stays])[:, None]
         pixels = np.rint(
@@ -117,7 +118,9 @@ class ResidentCutter(BoxCutter):
     def _vault(self, case: StoredCase, axis: int) -> Vault:
         if case.folder not in self._vaults:
             mask = np.take(self._arrays(case)["mask"], 0, axis)
-            self._vaults[case.folder] = find_vault(mask, upright=axis != PLANE_AXIS["axial"])
+            spacing_mm = case.info.spacing_mm_beside(axis)
+            upright = axis != PLANE_AXIS["axial"]
+            self._vaults[case.folder] = find_vault(mask, upright=upright, spacing_mm=spacing_mm)
         return self._vaults[case.folder]
 
     def _read(self, name: str, boxes: Sequence[DrawnBox | NDArray[np.float32]]) -> Tensor:

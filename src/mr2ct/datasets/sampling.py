@@ -115,7 +115,8 @@ class BoxCutter:
         """What `cut` gives, once the axis and the change are drawn."""
         images = self._arrays(case)
         if change is not None and axis is not None:
-            images = change(images, axis=axis, generator=rng, lowest_hu=self.scaling.lowest_hu)
+            spacing_mm, lowest_hu = case.info.spacing_mm_beside(axis), self.scaling.lowest_hu
+            images = change(images, axis=axis, generator=rng, lowest_hu=lowest_hu, spacing_mm=spacing_mm)
         inside = self.inside(case) if change is None else _voxels_inside(images["mask"])
         centre = self.draw_centre(inside, case, rng)
         start, size = self.placed(case, centre, axis)
