@@ -148,8 +148,8 @@ FAULTS: dict[str, tuple[Callable[[Slices], tuple[Any, Any]], set[str]]] = {
 
 
 def read_slices(case: PairedCase) -> tuple[Volume, Volume, Any]:
-    mr, ct, mask, _ = read_paired(case, Reading())
-    return mr, ct, np.squeeze(mask.voxels) > 0
+    pair = read_paired(case, Reading())
+    return pair.mr, pair.ct, np.squeeze(pair.mask.voxels) > 0
 
 
 def planted(

@@ -187,6 +187,20 @@ def with_spacing_mm(geometry: Geometry, spacing_mm: tuple[float, float, float]) 
     return Geometry((int(shape[0]), int(shape[1]), int(shape[2])), affine, geometry.frame_of_reference_uid)
 
 
+def part_of(geometry: Geometry, box: tuple[slice, slice, slice]) -> Geometry:
+    """The grid of the voxels in `box` alone; its slices have a start and a stop.
+
+    Example
+    -------
+    >>> part_of(Geometry((4, 4, 4), np.eye(4)), (slice(1, 3), slice(0, 4), slice(2, 4))).shape
+    (2, 4, 2)
+    """
+    affine = np.array(geometry.affine)
+    affine[:3, 3] = voxel_to_world(geometry.affine, [side.start for side in box])
+    i, j, k = (side.stop - side.start for side in box)
+    return Geometry((i, j, k), affine, geometry.frame_of_reference_uid)
+
+
 def difference(one: Geometry, other: Geometry, *, tolerance_mm: float = 1e-3) -> str | None:
     """What differs between two grids, in words, or None where every corner agrees to `tolerance_mm`."""
     if one.shape != other.shape:

@@ -13,7 +13,7 @@ from mr2ct.datasets.splits import Split, read_split, write_split
 from mr2ct.datasets.store import CaseStore, finished_cases
 from mr2ct.errors import DataSetError
 from mr2ct.geometry import Geometry
-from mr2ct.io import write_volume
+from mr2ct.io import read_volume, write_volume
 from mr2ct.volume import Quantity, Volume
 
 
@@ -213,6 +213,21 @@ def test_voxels_may_be_thicker_along_one_axis(tmp_path: Path, capsys):
 def test_unusable_counts_are_refused(asked: str):
     with pytest.raises(DataSetError, match="unusable --split"):
         parse_counts(asked)
+
+
+def test_a_ct_that_ends_before_its_mr_is_said(tmp_path: Path, capsys):
+    data = write_cases(tmp_path / "data", "a", "b")
+    ct = read_volume(data / "a" / "ct.nii.gz", quantity=Quantity.HU)
+    grid = Geometry((10, 12, 4), ct.geometry.affine)
+    write_volume(Volume(ct.voxels[:, :, :4].copy(), grid, Quantity.HU), data / "a" / "ct.nii.gz")
+    assert preprocess(data, "-o", tmp_path / "store", "--resample-ct") == 0
+    said = capsys.readouterr()
+    shares = [case.info.record["uncovered_share"] for case in CaseStore.open(tmp_path / "store").cases]
+    assert 0.4 < shares[0] < 0.7
+    assert shares[1] == 0
+    assert f"1 of them reach beyond their CT: up to {100 * shares[0]:.1f} % of the body is left out" in said.out
+    assert f"warning: a: its CT does not show {100 * shares[0]:.0f} % of the body, left out" in said.err
+    assert "warning: b" not in said.err
 
 
 def test_register_and_resample_exclude_each_other(tmp_path: Path, capsys):

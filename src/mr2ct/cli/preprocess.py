@@ -25,6 +25,7 @@ if TYPE_CHECKING:
 
 
 _MOST_JOBS = 4
+_UNCOVERED_SHARE = 0.01  # from here on a case is named: less is a rim of a registered CT
 _LAYOUT_HELP = "auto, synthrad, folders, csv, unpaired, pictures or paired-pictures."
 _SPACING_HELP = "Voxel size of the prepared cases: 1, or 1,1,3 (left-right, back-front, feet-head)."
 _WINDOW_HELP = "For CT pictures: the HU of black and of white."
@@ -207,6 +208,14 @@ def _say(summary: Summary, store: Path, split: Split | None, *, patients: set[st
         f"{store}: {len(summary.prepared)} cases prepared, {len(summary.skipped)} already there, "
         f"{len(summary.failed)} failed"
     )
+    if summary.uncovered:
+        typer.echo(
+            f"{len(summary.uncovered)} of them reach beyond their CT: "
+            f"up to {100 * max(summary.uncovered.values()):.1f} % of the body is left out"
+        )
+    for case, share in summary.uncovered.items():
+        if share > _UNCOVERED_SHARE:
+            typer.echo(f"warning: {case}: its CT does not show {100 * share:.0f} % of the body, left out", err=True)
     if split is not None:
         _say_split(split, store / "split.json", patients=patients)
     for case, reason in summary.failed.items():

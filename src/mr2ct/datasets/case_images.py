@@ -71,8 +71,33 @@ def require_told(cases: Iterable[PairedCase | UnpairedCase], reading: Reading) -
             _require_told(case.ct, Quantity.HU, reading)
 
 
-def read_paired(case: PairedCase, reading: Reading) -> tuple[Volume, Volume, Volume | None, dict[str, Any]]:
-    """MR, CT and mask (or None) of a case on the MR's grid, and what the alignment found, JSON-able.
+@dataclass(frozen=True)
+class Pair:
+    """The images of a paired case, on its MR's grid.
+
+    Parameters
+    ----------
+    mask : the body; None where the data set has none.
+    covered : mask, 1 where a CT that was resampled was imaged; None where it lies on the MR's grid by itself.
+    found : what the alignment found, JSON-able.
+    """
+
+    mr: Volume
+    ct: Volume
+    mask: Volume | None
+    covered: Volume | None
+    found: dict[str, Any]
+
+    @property
+    def compared(self) -> Volume | None:
+        """The part of the mask in which the CT is the truth; None where there is no mask."""
+        if self.mask is None or self.covered is None:
+            return self.mask
+        return self.mask.with_voxels(np.where(self.covered.voxels > 0, self.mask.voxels, 0).astype(np.uint8))
+
+
+def read_paired(case: PairedCase, reading: Reading) -> Pair:
+    """The images of a case on the MR's grid; a CT that is resampled is -1024 HU where it was not imaged.
 
     Raises
     ------
@@ -83,18 +108,20 @@ def read_paired(case: PairedCase, reading: Reading) -> tuple[Volume, Volume, Vol
     if case.side_by_side:
         ct = _half(ct, 1)
     require_not_constant(ct)
-    found: dict[str, Any] = {}
-    if reading.align == "resample":
-        from mr2ct.preprocessing.resampling import resample_to
+    if reading.align == "same":
+        return Pair(mr, ct, mask, covered=None, found={})
+    from mr2ct.preprocessing.resampling import resample_to
 
-        ct = resample_to(ct, mr.geometry, interpolation="linear", outside=LOWEST_HU)
-    elif reading.align == "rigid":
+    world_transform, found = None, {}
+    if reading.align == "rigid":
         from mr2ct.preprocessing.registration import register_rigid
 
         transform = register_rigid(mr, ct)
-        ct = transform.resample(ct, mr.geometry, outside=LOWEST_HU)
-        found["registration"] = transform.to_dict()
-    return mr, ct, mask, found
+        world_transform, found = transform.matrix, {"registration": transform.to_dict()}
+    imaged = ct.with_voxels(np.ones(ct.voxels.shape, dtype=np.uint8), quantity=Quantity.MASK)
+    covered = resample_to(imaged, mr.geometry, outside=0, world_transform=world_transform)
+    ct = resample_to(ct, mr.geometry, outside=LOWEST_HU, world_transform=world_transform)
+    return Pair(mr, ct, mask, covered, found)
 
 
 def read_mr(case: PairedCase | UnpairedCase, reading: Reading) -> tuple[Volume, Volume | None]:

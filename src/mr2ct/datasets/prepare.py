@@ -16,6 +16,7 @@ from typing import Any
 
 from mr2ct.datasets.case_images import Reading, read_ct, read_mr, read_paired
 from mr2ct.datasets.cases import PairedCase, UnpairedCase
+from mr2ct.datasets.ct_coverage import within_ct
 from mr2ct.datasets.processes import in_processes
 from mr2ct.datasets.store import (
     CaseInfo,
@@ -40,19 +41,24 @@ _ALIGN = "give --resample-ct where both lie right in space, else --register"
 
 @dataclass(frozen=True)
 class Outcome:
-    """How one case ended: prepared, or failed for a reason."""
+    """How one case ended: prepared, or failed for a reason; and the share of its body that its CT does not show."""
 
     case: str
     reason: str | None = None
+    uncovered_share: float = 0.0
 
 
 @dataclass(frozen=True)
 class Summary:
-    """How a preparation ended: names of cases prepared now and skipped as finished, and failed case -> reason."""
+    """How a preparation ended: names of cases prepared now and skipped as finished, and failed case -> reason.
+
+    `uncovered` holds, of those prepared now whose CT does not show all of the body, case -> the share left out.
+    """
 
     prepared: tuple[str, ...] = ()
     skipped: tuple[str, ...] = ()
     failed: Mapping[str, str] = field(default_factory=dict)
+    uncovered: Mapping[str, float] = field(default_factory=dict)
 
 
 def prepare(
@@ -104,6 +110,7 @@ def prepare(
         prepared=tuple(sorted(o.case for o in outcomes if o.reason is None)),
         skipped=tuple(sorted(finished)),
         failed={o.case: o.reason for o in sorted(outcomes, key=lambda o: o.case) if o.reason is not None},
+        uncovered={o.case: o.uncovered_share for o in sorted(outcomes, key=lambda o: o.case) if o.uncovered_share},
     )
 
 
@@ -171,9 +178,10 @@ def _only_preparer(root: Path) -> Iterator[None]:
 
 def _prepare_one(case: Case, *, record: Mapping[str, Any], root: Path, reading: Reading) -> Outcome:
     pipeline = Pipeline.from_record(record)
+    uncovered_share = 0.0
     try:
         if isinstance(case, PairedCase):
-            _prepare_paired(case, pipeline, root, reading=reading)
+            uncovered_share = _prepare_paired(case, pipeline, root, reading=reading)
         else:
             _prepare_unpaired(case, pipeline, root, reading=reading)
     except DiskSpaceError:
@@ -183,16 +191,21 @@ def _prepare_one(case: Case, *, record: Mapping[str, Any], root: Path, reading: 
     except Exception as error:
         # one strange file must not cost the night's other cases
         return Outcome(case.case, f"{type(error).__name__}: {error}")
-    return Outcome(case.case)
+    return Outcome(case.case, uncovered_share=uncovered_share)
 
 
-def _prepare_paired(case: PairedCase, pipeline: Pipeline, root: Path, *, reading: Reading) -> None:
-    mr, ct, mask, found = read_paired(case, reading)
-    require_same_geometry(ct.geometry, mr.geometry, names="CT and MR", remedy=_ALIGN)
-    prepared = pipeline.apply(mr, ct=ct, mask=mask)
+def _prepare_paired(case: PairedCase, pipeline: Pipeline, root: Path, *, reading: Reading) -> float:
+    """Write the case; the share of its body that its CT does not show, and that is left out."""
+    pair = read_paired(case, reading)
+    require_same_geometry(pair.ct.geometry, pair.mr.geometry, names="CT and MR", remedy=_ALIGN)
+    prepared, found, uncovered_share = pipeline.apply(pair.mr, ct=pair.ct, mask=pair.mask), pair.found, 0.0
+    if pair.covered is not None:
+        prepared, uncovered_share = within_ct(prepared, pair.covered)
+        found = {**found, "uncovered_share": round(uncovered_share, 4)}
     info = _info(case, prepared.mr.geometry, {**prepared.record, **found})
     hu = None if prepared.ct is None else prepared.ct.voxels
     write_case(root, info=info, mr=prepared.mr.voxels, ct=hu, mask=prepared.mask.voxels)
+    return uncovered_share
 
 
 def _prepare_unpaired(case: UnpairedCase, pipeline: Pipeline, root: Path, *, reading: Reading) -> None:

@@ -12,7 +12,6 @@ import numpy as np
 from numpy.typing import NDArray
 
 from mr2ct.errors import InputError
-from mr2ct.geometry import Geometry, voxel_to_world
 from mr2ct.preprocessing.morphology import distance_mm
 
 Edge = tuple[float, float]
@@ -53,20 +52,6 @@ def bounding_box(mask: NDArray[Any], spacing_mm: tuple[float, float, float], *, 
         margin = int(np.ceil(margin_mm / spacing))
         box.append(slice(max(int(occupied[0]) - margin, 0), min(int(occupied[-1]) + 1 + margin, size)))
     return (box[0], box[1], box[2])
-
-
-def geometry_in(geometry: Geometry, box: Box) -> Geometry:
-    """The grid of the voxels in `box`, where they were.
-
-    Example
-    -------
-    >>> geometry_in(Geometry((9, 9, 9), np.eye(4)), (slice(2, 5), slice(0, 9), slice(1, 2))).shape
-    (3, 9, 1)
-    """
-    affine = np.array(geometry.affine)
-    affine[:3, 3] = voxel_to_world(geometry.affine, [side.start for side in box])
-    i, j, k = (side.stop - side.start for side in box)
-    return Geometry((i, j, k), affine, geometry.frame_of_reference_uid)
 
 
 def body_weight(

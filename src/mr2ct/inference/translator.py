@@ -15,7 +15,7 @@ from numpy.typing import NDArray
 import mr2ct
 from mr2ct.bundles import Bundle, BundleDescription, load_network
 from mr2ct.errors import BundleError, InputError
-from mr2ct.geometry import Geometry
+from mr2ct.geometry import Geometry, part_of
 from mr2ct.hounsfield import AIR_HU
 from mr2ct.inference.body_region import (
     ROUND_FOUND,
@@ -25,7 +25,6 @@ from mr2ct.inference.body_region import (
     air_outside,
     body_weight,
     bounding_box,
-    geometry_in,
 )
 from mr2ct.inference.bone_level import bone_level, contrast_exponent, with_contrast
 from mr2ct.inference.engine import Engine, TorchEngine
@@ -269,7 +268,7 @@ class Translator:
 
     def on_input_grid(self, hu: NDArray[np.float32], body: PreparedBody, *, outside: float) -> Volume:
         """HU values of the body's box (i, j, k) on the MR's own grid, int16, with `outside` beyond the box."""
-        cropped = Volume(hu, geometry_in(body.prepared.mr.geometry, body.box), Quantity.HU)
+        cropped = Volume(hu, part_of(body.prepared.mr.geometry, body.box), Quantity.HU)
         whole = resample_to(cropped, body.prepared.mr.geometry, outside=outside)
         back = undo_geometry(whole, body.prepared.record, body.original, outside=outside)
         rounded = np.rint(np.clip(back.voxels, *self.description.hu_range)).astype(np.int16)

@@ -127,7 +127,8 @@ def commission_case(case: PairedCase, model: ModelUnderTest, *, options: CaseOpt
     >>> commission_case(case, model, options=CaseOptions(), folder=out).figures["mae_hu"]  # doctest: +SKIP
     88.4
     """
-    mr, ct, given, _ = read_paired(case, options.reading)
+    pair = read_paired(case, options.reading)
+    mr, ct, given = pair.mr, pair.ct, pair.compared
     verdict, prepared = check_and_prepare(mr, model.bundle.description)
     uncertain, notes = _uncertain(mr, model, options)
     if uncertain is None or uncertain.views_left_out:

@@ -148,8 +148,8 @@ def compare(
     remarks["repeat_check_changed"] = f"was {stored.verdict}, is {now.verdict.verdict.value}"
     differs = difference(after.geometry, before.geometry, tolerance_mm=1e-2)
     if differs is None:
-        _, ct, mask, _ = read_paired(case, reading)
-        inside = np.asarray((body_mask(ct) if mask is None else mask).voxels != 0)
+        pair = read_paired(case, reading)
+        inside = np.asarray((body_mask(pair.ct) if pair.compared is None else pair.compared).voxels != 0)
         mean_hu, largest_hu = apart_hu(after.voxels, before.voxels, inside)
     else:
         mean_hu = largest_hu = math.inf

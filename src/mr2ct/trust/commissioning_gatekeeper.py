@@ -104,8 +104,8 @@ def _first_that_can_be_broken(
     cases: Sequence[PairedCase], kind: str, generator: Generator, *, description: BundleDescription, reading: Reading
 ) -> BrokenCopy | None:
     for case in cases:
-        mr, ct, _, _ = read_paired(case, reading)
-        broken = BREAKINGS[kind](to_canonical(mr), to_canonical(ct), generator)
+        pair = read_paired(case, reading)
+        broken = BREAKINGS[kind](to_canonical(pair.mr), to_canonical(pair.ct), generator)
         if broken is not None:
             said = check_input(broken, description)
             return BrokenCopy(case.case, kind, said.verdict, said.findings[0].sentence if said.findings else "")

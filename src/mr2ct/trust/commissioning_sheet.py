@@ -170,9 +170,9 @@ def _pictures(found: Commissioning, run: Run, pairs: Sequence[PairedCase]) -> li
     by_name = {pair.case: pair for pair in pairs}
     drawn = []
     for standing, one in shown.items():
-        mr, ct, mask, _ = read_paired(by_name[one.case], run.options.reading)
+        pair = read_paired(by_name[one.case], run.options.reading)
         sct = read_volume(one.sct_file, quantity=Quantity.HU)
-        picture, file = preview_figure({"MR": mr, "sCT": sct, "CT": ct}, mask=mask), BytesIO()
+        picture, file = preview_figure({"MR": pair.mr, "sCT": sct, "CT": pair.ct}, mask=pair.compared), BytesIO()
         # without the address that matplotlib writes into a PNG
         picture.savefig(file, format="png", dpi=_DPI, facecolor=picture.get_facecolor(), metadata={"Software": None})
         caption = f"{standing} by MAE: {one.case}, {metric_name('mae_hu').show(one.figures['mae_hu'])} HU."

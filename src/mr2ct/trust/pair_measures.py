@@ -113,8 +113,8 @@ def load_pair(case: PairedCase, reading: Reading) -> LoadedPair:
     >>> load_pair(case, Reading()).images.plane  # doctest: +SKIP
     'axial'
     """
-    mr, ct, _, _ = read_paired(case, reading)
-    return _loaded(mr, ct)
+    pair = read_paired(case, reading)
+    return _loaded(pair.mr, pair.ct)
 
 
 def _loaded(mr: Volume, ct: Volume) -> LoadedPair:
