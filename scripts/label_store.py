@@ -18,7 +18,6 @@ Validation patients keep their CT, so that training measures what it always does
 from __future__ import annotations
 
 import argparse
-import json
 import math
 from collections import defaultdict
 from collections.abc import Mapping, Sequence
@@ -44,6 +43,7 @@ from mr2ct.hounsfield import AIR_HU
 from mr2ct.inference import Translator
 from mr2ct.inference.slice_frame import slice_hu
 from mr2ct.io.atomic import atomic_folder
+from mr2ct.training.sides import Sides, read_sides
 
 SIZES = (0.9, 1.1)
 DEEPEST_VOXELS, NO_SIGNAL = 30, 0.05
@@ -75,10 +75,10 @@ def label(
 ) -> int:
     """Write the store `out`, and return how many of its cases got their CT from `models`."""
     split = read_split(store.root / "split.json")
-    of_mr, of_ct = read_sides(patients) if patients else (split.train, ())
+    sides = read_sides(patients) if patients else Sides(mr=split.train)
     train = set(split.train)
-    taught = [case for case in store.of_patients(sorted(train & set(of_mr))) if case.has_mr]
-    imaged = [case for case in store.of_patients(sorted(train & set(of_ct))) if case.has_ct]
+    taught = [case for case in store.of_patients(sorted(train & set(sides.mr))) if case.has_mr]
+    imaged = [case for case in store.of_patients(sorted(train & set(sides.ct))) if case.has_ct]
     if with_atlases and not imaged:
         raise DataSetError("no patient to take atlases from", remedy="name the run's unpaired.json by --patients")
     atlases = Atlases.of(imaged) if with_atlases else None
@@ -94,19 +94,6 @@ def label(
             ct = continued_beyond_the_field(agreed_ct(case, models, atlases), case)
             write_case(unfinished, info=info, mr=case.mr(), ct=ct, mask=case.mask())
     return len(taught)
-
-
-def read_sides(path: Path) -> tuple[Sequence[str], Sequence[str]]:
-    """The patients whose MR and those whose CT an unpaired run saw."""
-    try:
-        sides = json.loads(path.read_text(encoding="utf-8"))
-        return sides["mr"], sides["ct"]
-    except (OSError, ValueError, KeyError, TypeError) as error:
-        raise DataSetError(
-            f"{path} does not say which patients gave MR and which CT",
-            got=f"{type(error).__name__}: {error}",
-            expected="the unpaired.json in the folder of a CycleGAN run",
-        ) from error
 
 
 def continued_beyond_the_field(ct: NDArray[Any], case: StoredCase) -> NDArray[Any]:

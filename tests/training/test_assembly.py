@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import shutil
 
 import pytest
 import torch
@@ -24,6 +25,7 @@ from mr2ct.training.assembly import (
 )
 from mr2ct.training.learner import update
 from mr2ct.training.recipe import DataSettings, StoreSettings, parse_recipe
+from mr2ct.training.sides import SIDES, Sides, read_sides
 
 
 def data(*paths, **settings) -> DataSettings:
@@ -126,20 +128,66 @@ def test_a_run_without_cases_is_an_error(tmp_path):
         open_cases(data(tmp_path / "empty"), seed=1, folder=tmp_path)
 
 
-def test_unpaired_sides_share_no_patient_and_are_written(stores, write_heads, tmp_path):
+@pytest.fixture
+def unpaired(small_recipe, stores, write_heads, tmp_path):
+    """A recipe of two patients with an MR, one with a CT and six with both, none of them held out."""
     root = write_heads(tmp_path / "some", ["m1", "m2"], has="mr")
     write_heads(root, ["c1"], has="ct")
-    cases = open_cases(data(root, stores["real"]), seed=1, folder=tmp_path)
-    of_mr, of_ct = unpaired_sides(cases.train, seed=1, folder=tmp_path)
-    sides = json.loads((tmp_path / "unpaired.json").read_text())
-    for cases_of, side in ((of_mr, "mr"), (of_ct, "ct")):
-        assert {case.info.patient for case in cases_of} == set(sides[side])
-    assert not set(sides["mr"]) & set(sides["ct"])
-    assert abs(len([p for p in sides["mr"] if p[0] == "p"]) - len([p for p in sides["ct"] if p[0] == "p"])) <= 1
-    assert all(case.has_mr for case in of_mr)
-    assert all(case.has_ct for case in of_ct)
-    again = unpaired_sides(cases.train, seed=1, folder=tmp_path)
-    assert [names(side) for side in again] == [names(of_mr), names(of_ct)]
+    paths = [{"path": str(root)}, {"path": str(shutil.copytree(stores["real"], tmp_path / "real"))}]
+    pairs = [{"path": str(stores["phantom"])}]
+    held_out = {"validation_patients": 0, "test_patients": 0}
+    return parse_recipe(small_recipe("cyclegan", data={"stores": paths, "paired_stores": pairs, **held_out}))
+
+
+def begun(recipe, fabric, folder) -> Sides:
+    """The sides that lie in a run's folder once its first batch is made."""
+    folder.mkdir(exist_ok=True)
+    cases = open_cases(recipe.data, seed=recipe.seed, folder=folder)
+    next(iter(batch_source(recipe, cases, fabric, folder=folder)(0)))
+    return read_sides(folder / SIDES)
+
+
+def test_unpaired_sides_share_no_patient_and_are_written(unpaired, fabric, tmp_path):
+    sides = begun(unpaired, fabric, tmp_path / "run")
+    assert not set(sides.mr) & set(sides.ct)
+    assert {"m1", "m2"} <= set(sides.mr)
+    assert "c1" in sides.ct
+    assert [len([p for p in side if p[0] == "p"]) for side in (sides.mr, sides.ct)] == [3, 3]
+    assert begun(unpaired, fabric, tmp_path / "again") == sides
+
+
+def test_a_run_that_goes_on_keeps_its_sides(unpaired, fabric, write_heads, tmp_path):
+    run, real = tmp_path / "run", tmp_path / "real"
+    first = begun(unpaired, fabric, run)
+    (run / "last.pt").touch()
+    left = first.mr[-1]
+    for case in CaseStore.open(real).of_patients([left]):
+        shutil.rmtree(case.folder)
+    write_heads(real, ["f3", "f4"], source="phantom")
+    # with one of both sides gone and two come, a draw of all would change sides
+    second = begun(unpaired, fabric, run)
+    assert set(first.mr) <= set(second.mr)
+    assert set(first.ct) <= set(second.ct)
+    assert {*second.mr, *second.ct} - {*first.mr, *first.ct} == {"f3", "f4"}
+    cases = open_cases(unpaired.data, seed=unpaired.seed, folder=run)
+    assert second != unpaired_sides(cases.train, seed=unpaired.seed, folder=tmp_path / "new")
+
+
+def test_sides_left_by_a_start_that_failed_are_drawn_anew_and_damaged_ones_refused(unpaired, fabric, tmp_path):
+    run = tmp_path / "run"
+    first = begun(unpaired, fabric, run)
+    (run / SIDES).write_text("{")
+    assert begun(unpaired, fabric, run) == first
+    (run / SIDES).write_text("{")
+    (run / "last.pt").touch()
+    with pytest.raises(DataSetError, match="unpaired.json does not say which patients gave MR"):
+        begun(unpaired, fabric, run)
+
+
+def test_sides_are_not_written_before_the_run_goes_on(unpaired, fabric, tmp_path):
+    cases = open_cases(unpaired.data, seed=unpaired.seed, folder=tmp_path)
+    batch_source(unpaired, cases, fabric, folder=tmp_path)
+    assert not (tmp_path / SIDES).exists()
 
 
 # --- preprocessing

@@ -2,9 +2,7 @@
 
 from __future__ import annotations
 
-import json
 import os
-import random
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from functools import partial
@@ -27,7 +25,6 @@ from mr2ct.datasets.splits import Split, make_split, read_split, require_covers
 from mr2ct.datasets.store import CaseStore, StoredCase, read_settings
 from mr2ct.errors import DataSetError, Mr2ctError
 from mr2ct.hounsfield import HuScaling
-from mr2ct.io.atomic import atomic_file
 from mr2ct.models import DISCRIMINATORS, REGISTRY, build_network
 from mr2ct.training.acceleration import Beside, is_on, make_cutter, on_gpu, prepare_compiler
 from mr2ct.training.cyclegan import Players
@@ -38,6 +35,7 @@ from mr2ct.training.loss_assembly import build_paired_loss
 from mr2ct.training.optimisers import optimiser_of
 from mr2ct.training.pix2pix import Pix2Pix
 from mr2ct.training.recipe import CycleGanSettings, DataSettings, Pix2PixSettings, Recipe, StoreSettings
+from mr2ct.training.sides import SIDES, Sides, draw_sides, read_sides, write_sides
 from mr2ct.training.stop_signal import ignore_in_worker
 from mr2ct.training.supervised import Supervised
 from mr2ct.training.unpaired_assembly import TISSUE_HU, augments_mr_of_batches, build_unpaired, mr_augmentation
@@ -169,26 +167,22 @@ def _without_landmarks(record: Mapping[str, Any]) -> dict[str, Any]:
     return {"steps": [{"name": step["name"]} if step["name"] == "nyul" else step for step in steps]}
 
 
-def unpaired_sides(
-    pools: Sequence[CasePool], *, seed: int, folder: Path
-) -> tuple[tuple[StoredCase, ...], tuple[StoredCase, ...]]:
-    """The cases that give MR and those that give CT: no patient gives both. Written to `folder`/unpaired.json.
+def unpaired_sides(pools: Sequence[CasePool], *, seed: int, folder: Path) -> Sides:
+    """Who gives MR and who gives CT: no patient gives both (`sides.draw_sides`).
 
-    Patients who have both are shared out at random by `seed`, half each; patients who have one give that one.
+    A run that goes on in `folder` keeps the sides that lie there; patients who came since are drawn among themselves.
+
+    Raises
+    ------
+    DataSetError : the file that lies there is damaged.
     """
     cases = [case for pool in pools for case in pool.cases]
-    with_mr = {case.info.patient for case in cases if case.has_mr}
-    with_ct = {case.info.patient for case in cases if case.has_ct}
-    both = sorted(with_mr & with_ct)
-    random.Random(seed).shuffle(both)
-    half = (len(both) + 1) // 2
-    of_mr, of_ct = (with_mr - with_ct) | set(both[:half]), (with_ct - with_mr) | set(both[half:])
-    sides = {"mr": sorted(of_mr), "ct": sorted(of_ct)}
-    with atomic_file(folder / "unpaired.json") as partial:
-        partial.write_text(json.dumps(sides, indent=1) + "\n", encoding="utf-8")
-    return (
-        tuple(case for case in cases if case.has_mr and case.info.patient in of_mr),
-        tuple(case for case in cases if case.has_ct and case.info.patient in of_ct),
+    goes_on = (folder / LAST).exists() and (folder / SIDES).exists()
+    return draw_sides(
+        {case.info.patient for case in cases if case.has_mr},
+        {case.info.patient for case in cases if case.has_ct},
+        seed=seed,
+        kept=read_sides(folder / SIDES) if goes_on else None,
     )
 
 
@@ -197,7 +191,9 @@ def batch_source(
 ) -> Callable[[int], Iterable[dict[str, Tensor]]]:
     """From a step to the augmented batches, on the device, of that step and all later ones."""
     data = recipe.data
-    batches, extra = _datasets(recipe, cases, fabric, folder=folder)
+    unpaired = isinstance(recipe.method, CycleGanSettings)
+    sides = unpaired_sides(cases.train, seed=recipe.seed, folder=folder) if unpaired else None
+    batches, extra = _datasets(recipe, cases, fabric, sides=sides)
     # what lies on a GPU is read by the process that trains
     workers = 0 if isinstance(batches.cutter, ResidentCutter) else data.workers
     beside = Beside(fabric)
@@ -209,6 +205,9 @@ def batch_source(
     )
 
     def source(first_step: int) -> Iterator[dict[str, Tensor]]:
+        # not before: a checkpoint that is refused changes nothing in the folder
+        if sides is not None and fabric.is_global_zero:
+            write_sides(sides, folder / SIDES)
         steps = range(first_step, recipe.run.max_steps)
         main = _loaded(batches, steps, workers=workers)
         pairs = _loaded(extra, steps, workers=workers) if extra is not None else None
@@ -228,9 +227,9 @@ def batch_source(
 
 
 def _datasets(
-    recipe: Recipe, cases: Cases, fabric: Fabric, *, folder: Path
+    recipe: Recipe, cases: Cases, fabric: Fabric, *, sides: Sides | None
 ) -> tuple[PairedBatches | UnpairedBatches, PairedBatches | None]:
-    """The batches that the method learns from, and, for CycleGAN, those of pairs whose truth is known."""
+    """The batches that the method learns from, and, for CycleGAN (it has `sides`), those of pairs of known truth."""
     data = recipe.data
     plan = BoxPlan(
         size=tuple(data.size),
@@ -247,12 +246,12 @@ def _datasets(
     def paired(pools: Sequence[CasePool], seed: int) -> PairedBatches:
         return PairedBatches(pools, cutter, batch_size=data.batch_size, seed=seed, rank=rank)
 
-    if not isinstance(recipe.method, CycleGanSettings):
+    if sides is None:
         return paired(cases.train, recipe.seed), None
-    of_mr, of_ct = unpaired_sides(cases.train, seed=recipe.seed, folder=folder)
+    train = [case for pool in cases.train for case in pool.cases]
     unpaired = UnpairedBatches(
-        of_mr,
-        of_ct,
+        tuple(case for case in train if case.has_mr and case.info.patient in sides.mr),
+        tuple(case for case in train if case.has_ct and case.info.patient in sides.ct),
         cutter,
         batch_size=data.batch_size,
         seed=recipe.seed,
