@@ -187,6 +187,17 @@ def test_a_gpu_goes_on_from_a_checkpoint_read_on_the_cpu(name, precision, tmp_pa
 
 
 @every_method
+def test_the_norm_of_every_network_s_gradient_is_told(name):
+    method = new_method(name)
+    for step in range(3):
+        method.train_step(batch(step))
+    networks = [place for place, _ in leaves(method.state_dict()) if place.endswith("schedule.last_epoch")]
+    norms = method.gradient_norms()
+    assert len(norms) == len(networks)
+    assert all(0 < float(norm) < float("inf") for norm in norms)
+
+
+@every_method
 def test_the_state_holds_networks_optimisers_schedules_and_the_average(name):
     method = new_method(name)
     method.train_step(batch())

@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
+import copy
 import math
 
 import pytest
 import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from lightning_fabric import Fabric
+from lightning_fabric.plugins import MixedPrecision
 from torch import nn
 
 from mr2ct.errors import RecipeError
@@ -114,6 +117,43 @@ def test_a_loss_that_is_no_number_ends_the_run_before_a_step(fabric, bad):
     with pytest.raises(RecipeError, match=r"no longer a finite number; got (nan|-?inf); lower optimiser.learning_rate"):
         update(ours(torch.rand(1, 2)).sum() * bad, [ours])
     assert torch.equal(before, ours.network.weight)
+
+
+@pytest.mark.parametrize("clip_norm", [0.0, 1.0])
+@pytest.mark.parametrize("bad", [math.nan, math.inf])
+def test_a_gradient_that_is_no_number_ends_the_run_before_a_step(fabric, bad, clip_norm):
+    ours = learner(fabric, clip_norm=clip_norm)
+    update(ours(torch.rand(1, 2)).sum(), [ours])
+    before = copy.deepcopy(ours.state_dict())
+    ours.network.weight.register_hook(lambda gradient: gradient * bad)
+    with pytest.raises(RecipeError, match=r"the gradient is no longer a finite number; got (nan|inf); lower"):
+        update(ours(torch.rand(1, 2)).sum(), [ours])
+    assert torch.equal(before["network"]["weight"], ours.network.weight)
+    assert before["schedule"] == ours.state_dict()["schedule"]
+
+
+def test_float16_passes_over_infinite_gradients_and_goes_on():
+    scaled = MixedPrecision("16-mixed", device="cpu", scaler=torch.amp.GradScaler("cpu", init_scale=4.0))
+    ours = learner(Fabric(accelerator="cpu", devices=1, plugins=[scaled]), clip_norm=1.0)
+    before = ours.network.weight.clone()
+    hook = ours.network.weight.register_hook(lambda gradient: gradient * math.inf)
+    update(ours(torch.rand(1, 2)).sum(), [ours])
+    assert torch.equal(before, ours.network.weight)
+    assert float(scaled.scaler.get_scale()) == 2.0
+    assert math.isfinite(ours.gradient_norm)
+    hook.remove()
+    update(ours(torch.rand(1, 2)).sum(), [ours])
+    assert not torch.equal(before, ours.network.weight)
+
+
+def test_no_limit_leaves_the_gradient_as_it_is(fabric):
+    free = learner(fabric)
+    seen = []
+    free._optimiser.optimizer.register_step_pre_hook(lambda *_: seen.append(free.network.weight.grad.clone()))
+    images = torch.rand(4, 2)
+    (expected,) = torch.autograd.grad(1000 * free(images).square().mean(), [free.network.weight])
+    update(1000 * free(images).square().mean(), [free])
+    assert torch.equal(seen[0], expected)
 
 
 def test_the_place_in_the_schedule_survives_and_its_shape_is_the_new_ones(fabric):

@@ -5,6 +5,7 @@ from __future__ import annotations
 import contextlib
 import copy
 import json
+import math
 import os
 import signal
 import subprocess
@@ -67,6 +68,9 @@ class CountingMethod:
         self.count += int(batch["mr"])
         return {"l1": torch.tensor(1.0)}
 
+    def gradient_norms(self):
+        return [torch.tensor(1.0)]
+
     def state_dict(self):
         return {"count": self.count}
 
@@ -117,6 +121,34 @@ def test_the_best_weights_are_those_of_the_lowest_error(fabric, tmp_path):
     assert (best["step"], best["mae_hu"]) == (4, 4.0)
     assert best["network"].keys() == nn.Linear(1, 1).state_dict().keys()
     assert outcome.best_mae_hu == 4.0
+
+
+def test_a_score_that_is_no_number_is_never_the_best(fabric, tmp_path):
+    nan = math.nan
+    outcome, _, heard = count(fabric, tmp_path, scores=[nan, 5, nan, 4, nan], max_steps=10)
+    assert [best for *_, best in heard.validations] == [False, True, False, True, False]
+    assert read_checkpoint(tmp_path / "best.pt")["mae_hu"] == outcome.best_mae_hu == 4.0
+    assert read_checkpoint(tmp_path / "last.pt")["position"]["best_mae_hu"] == 4.0
+
+
+class ReportOfAGpu(loop._Report):
+    """Looks at several steps together, wherever they were taken."""
+
+    def __init__(self, *given) -> None:
+        super().__init__(*given)
+        self._told_together = 20
+
+
+def test_weights_that_followed_no_number_are_not_saved_on_a_gpu(fabric, tmp_path, monkeypatch):
+    """There a gradient is looked at after the step, and the loss of that step was a number."""
+    monkeypatch.setattr(loop, "_Report", ReportOfAGpu)
+    method, taken = CountingMethod(), []
+    method.gradient_norms = lambda: [torch.tensor(1.0), torch.tensor(math.nan if len(taken) > 2 else 1.0)]
+    step = method.train_step
+    method.train_step = lambda batch: taken.append(batch) or step(batch)
+    with pytest.raises(RecipeError, match="the gradient is no longer a finite number; got nan"):
+        count(fabric, tmp_path, method=method, checkpoint_minutes=1e-9, validate_every=100)
+    assert read_checkpoint(tmp_path / "last.pt")["position"]["step"] == 2
 
 
 def test_the_last_weights_are_kept_where_the_error_is_not_all(fabric, tmp_path):

@@ -42,6 +42,11 @@ class AveragedMethod:
         """The next learning rate of the network that is averaged."""
         return self._learner.learning_rate
 
+    def gradient_norms(self) -> list[Tensor]:
+        """One number a learner, on the device: the norm of the gradient that it last stepped by."""
+        parts = [getattr(self, name) for name in self.parts]
+        return [part.gradient_norm for part in parts if isinstance(part, Learner)]
+
     def state_dict(self) -> dict[str, Any]:
         """Everything that the next step depends on."""
         return {**self._states(("average", *self.parts, *self.pools)), "steps": self.steps}

@@ -61,6 +61,10 @@ class Learner:
     network : made ready for the device by Fabric; call `learner(images)` to run it.
     optimiser : makes one of (parameters, lr=...), such as `torch.optim.AdamW`; see `optimisers.optimiser_of`.
     clip_norm : the gradient's largest norm; 0 leaves it alone.
+
+    Attributes
+    ----------
+    gradient_norm : of the last step, before it was clipped: one number, on the device; 0 where there was no step yet.
     """
 
     def __init__(
@@ -78,6 +82,7 @@ class Learner:
         self._is_compiled = False
         self._ready, self._optimiser = fabric.setup(network, steps)
         self._schedule = torch.optim.lr_scheduler.LambdaLR(steps, schedule)
+        self.gradient_norm = torch.zeros(())
 
     def compiled(self, *, backend: str = "inductor") -> Learner:
         """The learner itself, its network to be compiled when it first runs; what is saved of it stays the same."""
@@ -105,9 +110,22 @@ class Learner:
         self.network.requires_grad_(not frozen)
 
     def step(self) -> None:
-        """Apply the gathered gradient and clear it."""
-        if self.clip_norm:
-            self.fabric.clip_gradients(self._ready, self._optimiser, max_norm=self.clip_norm, error_if_nonfinite=False)
+        """Apply the gathered gradient and clear it.
+
+        On a GPU its norm is not looked at, for that would wait for the step; the loop does it before it saves.
+
+        Raises
+        ------
+        RecipeError : on a CPU, a gradient that is not finite; the network stays as it is.
+        """
+        # up to an infinite norm nothing is clipped
+        limits = {"max_norm": self.clip_norm or math.inf, "error_if_nonfinite": False}
+        norm = self.fabric.clip_gradients(self._ready, self._optimiser, **limits)
+        # with float16 infinite gradients are usual: its scaler passes over the step
+        if getattr(self.fabric.strategy.precision, "scaler", None) is None:
+            self.gradient_norm = norm
+            if not norm.is_cuda:
+                require_finite(float(norm), what="gradient")
         self._optimiser.step()
         self._optimiser.zero_grad(set_to_none=True)
         self._schedule.step()
@@ -176,16 +194,16 @@ def update(loss: Tensor, learners: Sequence[Learner]) -> None:
         learner.step()
 
 
-def require_finite(loss: float) -> None:
-    """RecipeError where a loss, or a term of one, is no longer a finite number.
+def require_finite(value: float, *, what: str = "loss") -> None:
+    """RecipeError where a loss, a term of one, or the norm of a gradient, is no longer a finite number.
 
     Example
     -------
     >>> require_finite(1.5)
     """
-    if not math.isfinite(loss):
+    if not math.isfinite(value):
         raise RecipeError(
-            "the loss is no longer a finite number",
-            got=loss,
+            f"the {what} is no longer a finite number",
+            got=value,
             remedy="lower optimiser.learning_rate, or set run.precision=32-true",
         )

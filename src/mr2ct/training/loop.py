@@ -40,6 +40,9 @@ class Method(Protocol):
     def train_step(self, batch: dict[str, Tensor]) -> dict[str, Tensor]:
         """Learn from one batch and return the terms of the loss."""
 
+    def gradient_norms(self) -> list[Tensor]:
+        """Of each network, the norm of the gradient that it last stepped by."""
+
     def state_dict(self) -> dict[str, Any]:
         """Everything that the next step depends on."""
 
@@ -136,7 +139,7 @@ def fit(
     witness.on_start(position.step)
     started = saved = time.monotonic()
     reason = _reason(position, limits)
-    report, clock = _Report(fabric, witness), _Clock()
+    report, clock = _Report(fabric, witness, method), _Clock()
     judge = _Judge(fabric, method, validate, folder, witness, keep_last=limits.keep_last)
     judge.kept = fabric.broadcast(position.step > 0 and (folder / BEST).exists())
     if reason is not None and not judge.kept:
@@ -193,7 +196,8 @@ _REPORT_STEPS, _WARM_UP_STEPS = 20, 3
 class _Report:
     """Tells the witness of each step: at once on a CPU, some steps together on a GPU, which it would else hold up."""
 
-    def __init__(self, fabric: Fabric, witness: Witness) -> None:
+    def __init__(self, fabric: Fabric, witness: Witness, method: Method) -> None:
+        self._method = method
         self._told_together = _REPORT_STEPS if fabric.device.type == "cuda" else 1
         self._witness = witness if fabric.is_global_zero else None
         self._untold: list[tuple[int, dict[str, Tensor], float]] = []
@@ -204,7 +208,10 @@ class _Report:
             self.tell()
 
     def tell(self) -> None:
-        """Tell what is untold, once a GPU has done it; RecipeError where a term is no finite number any more."""
+        """Tell what is untold, once a GPU has done it.
+
+        RecipeError where a term of the loss is no finite number any more, or a gradient that the weights have followed.
+        """
         for step, terms, learning_rate in self._untold:
             values = {name: float(term) for name, term in terms.items()}
             if self._told_together > 1:
@@ -212,6 +219,9 @@ class _Report:
             if self._witness is not None:
                 self._witness.on_step(step, values, learning_rate)
         self._untold.clear()
+        if self._told_together > 1:
+            for norm in self._method.gradient_norms():
+                require_finite(float(norm), what="gradient")
 
 
 class _Clock:
@@ -323,7 +333,8 @@ def _validate(
     # batch statistics differ between processes, so that the others would find other scores
     scores = fabric.broadcast(validate(method.averaged) if fabric.is_global_zero else {})
     best = "mae_hu" not in scores or scores["mae_hu"] < position.best_mae_hu
-    position.best_mae_hu = min(scores.get("mae_hu", math.inf), position.best_mae_hu)
+    # not by `min`, which passes NaN on
+    position.best_mae_hu = scores.get("mae_hu", position.best_mae_hu) if best else position.best_mae_hu
     position.validations_since_best = 0 if best else position.validations_since_best + 1
     return scores, best
 

@@ -114,6 +114,10 @@ class CountedMethod:
         """The method's next learning rate."""
         return self._method.learning_rate
 
+    def gradient_norms(self) -> list[Tensor]:
+        """Of the method's networks, the norms of the gradients they last stepped by."""
+        return self._method.gradient_norms()
+
     def state_dict(self) -> dict[str, Any]:
         """The method's state."""
         return self._method.state_dict()
