@@ -175,6 +175,8 @@ def test_resuming_is_exact_bit_for_bit(name, precision, how, tmp_path):
 @pytest.mark.parametrize("precision", ["32-true", "bf16-mixed", "16-mixed"])
 @pytest.mark.skipif(not torch.cuda.is_available(), reason="no GPU here")
 def test_a_gpu_goes_on_from_a_checkpoint_read_on_the_cpu(name, precision, tmp_path):
+    if METHOD[name] == "cyclegan" and precision == "16-mixed":
+        pytest.skip("recipes refuse it")
     # exactly the same state; not the same steps, for some of a GPU's kernels add in varying order
     first, second = (new_method(name, seed=seed, precision=precision, device="cuda") for seed in (1, 2))
     for step in range(5):

@@ -126,6 +126,10 @@ def test_unknown_keys_come_first_among_several_problems():
             {"method": {"name": "cyclegan"}, "data": {"stores": [{"path": "s"}], "context_slices": 3}},
             "data.context_slices is 1 or null",
         ),
+        (
+            {"method": {"name": "cyclegan"}, "run": {"precision": "16-mixed"}},
+            "run.precision is bf16-mixed or 32-true, not 16-mixed",
+        ),
     ],
     ids=lambda value: value if isinstance(value, str) else "",
 )

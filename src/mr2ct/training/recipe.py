@@ -287,6 +287,11 @@ class Recipe(_Settings):
             raise ValueError("cyclegan draws the cases of all data.stores alike: leave their weights away")
         if self.method.pairs_alone_steps and not self.data.paired_stores:
             raise ValueError("method.pairs_alone_steps needs pairs: name their stores in data.paired_stores")
+        if self.run.precision == "16-mixed":
+            # the scale of float16 may change after each of them, and both follow one loss
+            raise ValueError(
+                "cyclegan steps two generators at once: run.precision is bf16-mixed or 32-true, not 16-mixed"
+            )
         return self
 
 
