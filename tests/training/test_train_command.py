@@ -239,11 +239,16 @@ def test_stores_of_z_scores_are_not_augmented_to_black(recipe_file, stores, tmp_
     mr2ct("train", recipe, "-o", tmp_path / "run", "run.max_steps=1", "data.intensity=null")
 
 
-def test_a_gpu_that_is_too_small_is_said_in_one_line(recipe_file, tmp_path, monkeypatch):
+@pytest.mark.parametrize(
+    "where",
+    ["run.fit", "assembly.make_cutter", "assembly.Learner"],
+    ids=["in a step", "as the cases are laid on it", "as the networks are"],
+)
+def test_a_gpu_that_is_too_small_is_said_in_one_line(where, recipe_file, tmp_path, monkeypatch):
     def exhausted(*_: Any, **__: Any) -> None:
         raise torch.OutOfMemoryError("CUDA out of memory. Tried to allocate 2.00 GiB\nmore")
 
-    monkeypatch.setattr("mr2ct.training.run.fit", exhausted)
+    monkeypatch.setattr(f"mr2ct.training.{where}", exhausted)
     said = mr2ct("train", recipe_file(), "-o", tmp_path / "run", code=2)
     assert "memory is too small for this recipe; got CUDA out of memory. Tried to allocate 2.00 GiB; lower data" in said
 

@@ -36,6 +36,20 @@ class Summary:
     speed: Speed | None
 
 
+@contextmanager
+def _gpu_memory_in_words() -> Iterator[None]:
+    """Running out of a GPU's memory becomes a RecipeError that says which keys to lower."""
+    try:
+        yield
+    except torch.OutOfMemoryError as error:
+        raise RecipeError(
+            "the GPU's memory is too small for this recipe",
+            got=str(error).splitlines()[0],
+            remedy="lower data.batch_size or data.size, or set run.resident=false",
+        ) from error
+
+
+@_gpu_memory_in_words()
 def run(
     recipe: Recipe,
     folder: Path,
@@ -55,6 +69,10 @@ def run(
     Returns
     -------
     How the run ended and how fast it was.
+
+    Raises
+    ------
+    Mr2ctError : a recipe or data that cannot be trained on, or not on this device, a GPU's full memory among them.
     """
     fabric = _launched(recipe)
     fabric.seed_everything(recipe.seed, verbose=False)
@@ -162,7 +180,6 @@ def _fit(
     with (
         stop_on_signals() as stop_asked,
         seen if fabric.is_global_zero else nullcontext(SilentWitness()) as witness,
-        _gpu_memory_in_words(),
     ):
         return fit(
             fabric,
@@ -181,19 +198,6 @@ def _fit(
             ),
             witness=witness,
         )
-
-
-@contextmanager
-def _gpu_memory_in_words() -> Iterator[None]:
-    """Running out of a GPU's memory becomes a RecipeError that says which keys to lower."""
-    try:
-        yield
-    except torch.OutOfMemoryError as error:
-        raise RecipeError(
-            "the GPU's memory is too small for this recipe",
-            got=str(error).splitlines()[0],
-            remedy="lower data.batch_size or data.size, or set run.resident=false",
-        ) from error
 
 
 def _validation(recipe: Recipe, cases: Cases, fabric: Fabric, window: Window | None) -> Validation:
