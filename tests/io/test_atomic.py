@@ -11,7 +11,14 @@ from pathlib import Path
 import pytest
 
 from mr2ct.errors import DiskSpaceError, InputError
-from mr2ct.io.atomic import atomic_file, atomic_folder, require_disk_space, require_writable
+from mr2ct.io.atomic import (
+    TEMPORARY_PREFIX,
+    atomic_file,
+    atomic_folder,
+    remove_unfinished,
+    require_disk_space,
+    require_writable,
+)
 
 
 def listing(folder: Path) -> list[str]:
@@ -39,6 +46,14 @@ def test_a_failed_file_leaves_what_was_there(tmp_path: Path):
         raise RuntimeError("in the middle")
     assert path.read_text() == "old"
     assert listing(tmp_path) == ["note.txt"]
+
+
+def test_what_killed_writers_of_a_file_left_goes_and_nothing_else(tmp_path: Path):
+    others = [f"{TEMPORARY_PREFIX}1-other.txt", "1-note.txt", "note.txt"]
+    for name in (*others, f"{TEMPORARY_PREFIX}1-note.txt", f"{TEMPORARY_PREFIX}2-note.txt"):
+        (tmp_path / name).touch()
+    remove_unfinished(tmp_path / "note.txt")
+    assert listing(tmp_path) == sorted(others)
 
 
 def test_a_full_disk_is_a_disk_space_error(tmp_path: Path):

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import errno
+import io
 import os
 import pickle
 import signal
@@ -13,7 +15,8 @@ import torch
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from mr2ct.errors import RecipeError
+from mr2ct.errors import DiskSpaceError, RecipeError
+from mr2ct.io.atomic import TEMPORARY_PREFIX
 from mr2ct.training.checkpoint import read_checkpoint, write_checkpoint
 
 
@@ -44,41 +47,67 @@ def test_a_new_one_replaces_the_old(tmp_path):
     assert read_checkpoint(tmp_path / "last.pt") == {"step": 2}
 
 
-def test_a_write_that_fails_leaves_the_old_one(tmp_path, monkeypatch):
-    write_checkpoint(tmp_path / "last.pt", {"step": 1})
+class FileOnAFullDisk(io.FileIO):
+    """Takes so many bytes and no more."""
 
-    def full_disk(content, file):
-        file.write(b"half of it")
-        raise OSError(28, "No space left on device")
+    room = 1000
 
-    monkeypatch.setattr(torch, "save", full_disk)
-    with pytest.raises(OSError, match="No space left"):
+    def write(self, content):
+        if self.tell() + len(content) > self.room:
+            raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
+        return super().write(content)
+
+
+# torch's writer meets a full disk at once, or half way and then again as it ends its archive, over which it fails
+@pytest.mark.parametrize("room", [0, 1000])
+def test_a_full_disk_is_said_and_leaves_the_old_one_alone(tmp_path, monkeypatch, room):
+    path = tmp_path / "last.pt"
+    write_checkpoint(path, {"step": 1})
+    monkeypatch.setattr(FileOnAFullDisk, "room", room)
+    monkeypatch.setattr(Path, "open", lambda path, _: FileOnAFullDisk(path, "wb"))
+    with pytest.raises(DiskSpaceError, match=r"no room left on disk for .*last\.pt; free some space"):
+        write_checkpoint(path, {"step": 2, "weights": torch.zeros(10_000)})
+    monkeypatch.undo()
+    assert [left.name for left in tmp_path.iterdir()] == ["last.pt"]
+    assert read_checkpoint(path) == {"step": 1}
+
+
+def test_an_error_of_another_kind_stays_what_it_is(tmp_path, monkeypatch):
+    def fails(content, file):
+        raise RuntimeError("not of the disk")
+
+    monkeypatch.setattr(torch, "save", fails)
+    with pytest.raises(RuntimeError, match="not of the disk"):
         write_checkpoint(tmp_path / "last.pt", {"step": 2})
-    assert read_checkpoint(tmp_path / "last.pt") == {"step": 1}
 
 
 @pytest.mark.skipif(not hasattr(os, "fork"), reason="needs os.fork")
 def test_a_process_killed_at_any_moment_leaves_a_whole_checkpoint(tmp_path):
-    path, partial = tmp_path / "last.pt", tmp_path / ".partial-last.pt"
+    path = tmp_path / "last.pt"
+
+    def partials() -> list[Path]:
+        return list(tmp_path.glob(f"{TEMPORARY_PREFIX}*-last.pt"))
+
     # big enough that most moments fall into a write
     weights = torch.zeros(1_500_000)
     write_checkpoint(path, {"step": 0, "weights": weights})
     cut_short, steps = 0, []
     for round_ in range(12):
-        partial.unlink(missing_ok=True)
+        for partial in partials():
+            partial.unlink()
         child = os.fork()
         if child == 0:
             for step in range(1, 1_000_000):
                 write_checkpoint(path, {"step": step, "weights": weights + step})
             os._exit(0)
         begun_by = time.monotonic() + 60
-        while not partial.exists() and time.monotonic() < begun_by:
+        while not partials() and time.monotonic() < begun_by:
             time.sleep(0.0005)
         # moments spread over a few writes, whatever the machine's speed
         time.sleep(0.002 * round_)
         os.kill(child, signal.SIGKILL)
         os.waitpid(child, 0)
-        cut_short += partial.exists()
+        cut_short += len(partials())
         state = read_checkpoint(path)
         assert (state["weights"] == state["step"]).all()
         steps.append(state["step"])

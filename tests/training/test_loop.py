@@ -21,6 +21,7 @@ import torch
 from torch import nn
 
 from mr2ct.errors import DataSetError, RecipeError
+from mr2ct.io.atomic import TEMPORARY_PREFIX
 from mr2ct.training import loop
 from mr2ct.training.assembly import _loaded, batch_source, build_generator, build_method, open_cases
 from mr2ct.training.checkpoint import read_checkpoint
@@ -411,7 +412,7 @@ def test_a_run_killed_while_it_saves_goes_on_exactly(small_recipe, stores, fabri
             assert child.poll() is None
             assert time.monotonic() < deadline
             time.sleep(0.01)
-        while not (tmp_path / "killed" / ".partial-last.pt").exists() and time.monotonic() < deadline:
+        while not list((tmp_path / "killed").glob(f"{TEMPORARY_PREFIX}*-last.pt")) and time.monotonic() < deadline:
             time.sleep(0.0005)
     finally:
         child.send_signal(signal.SIGKILL)

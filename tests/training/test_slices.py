@@ -114,12 +114,12 @@ def test_of_a_run_that_ended_the_bundle_is_enough(recipe, tmp_path):
 def test_what_a_killed_slice_left_is_brought_and_its_half_written_files_are_not(recipe, tmp_path):
     train_slice(shortened(recipe, 2), tmp_path / "a", minutes=1.0, say=lambda line: None)
     run(shortened(recipe, 3), tmp_path / "a" / "run", say=lambda line: None)
-    (tmp_path / "a" / "run" / ".partial-last.pt").write_bytes(b"half")
+    (tmp_path / "a" / "run" / ".mr2ct-tmp-0123456789ab-last.pt").write_bytes(b"half")
     (tmp_path / "b").mkdir()
     (tmp_path / "b" / "state.1of2").touch()
     bring(tmp_path / "a", tmp_path / "b")
     assert sorted(path.name for path in (tmp_path / "b").iterdir()) == ["bundle", "run", "state.1of1"]
-    assert not (tmp_path / "b" / "run" / ".partial-last.pt").exists()
+    assert not (tmp_path / "b" / "run" / ".mr2ct-tmp-0123456789ab-last.pt").exists()
     assert standing(tmp_path / "b", {}).steps == 3
 
 

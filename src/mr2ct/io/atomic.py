@@ -83,6 +83,21 @@ def atomic_file(path: Path | str) -> Iterator[Path]:
         temporary.unlink(missing_ok=True)
 
 
+def remove_unfinished(path: Path | str) -> None:
+    """Remove what writers of `path` left that were killed; for whoever is the only one to write it.
+
+    Example
+    -------
+    >>> remove_unfinished(Path("not-there") / "note.txt")
+    """
+    path = Path(path)
+    if not path.parent.is_dir():
+        return
+    for left in path.parent.iterdir():
+        if left.name.startswith(TEMPORARY_PREFIX) and left.name.endswith(f"-{path.name}"):
+            left.unlink(missing_ok=True)
+
+
 @contextmanager
 def atomic_folder(path: Path | str, *, replace: bool = False) -> Iterator[Path]:
     """Yield an empty temporary folder beside `path`; it becomes `path` where the block succeeds.

@@ -5,25 +5,43 @@ from __future__ import annotations
 import os
 import zipfile
 from pathlib import Path
-from typing import Any
+from typing import IO, Any
 
 import torch
 
 from mr2ct.errors import RecipeError
+from mr2ct.io.atomic import atomic_file, remove_unfinished
 
 FORMAT_VERSION = 1
 
 
 def write_checkpoint(path: str | os.PathLike[str], state: dict[str, Any]) -> None:
-    """Write tensors, numbers and strings; a process killed meanwhile leaves the former checkpoint as it was."""
+    """Write tensors, numbers and strings; a process killed meanwhile leaves the former checkpoint as it was.
+
+    What a killed one has left half written goes. One process at a time writes a checkpoint.
+
+    Raises
+    ------
+    DiskSpaceError : the disk is full. InputError : the folder cannot be written. The former checkpoint stays.
+    """
     target = Path(path)
-    partial = target.with_name(f".partial-{target.name}")
-    with partial.open("wb") as file:
-        torch.save({"format_version": FORMAT_VERSION, "state": state}, file)
+    remove_unfinished(target)
+    with atomic_file(target) as partial, partial.open("wb") as file:
+        _save({"format_version": FORMAT_VERSION, "state": state}, file)
         file.flush()
         os.fsync(file.fileno())
-    partial.replace(target)
     _flush_folder(target.parent)
+
+
+def _save(content: dict[str, Any], file: IO[bytes]) -> None:
+    try:
+        torch.save(content, file)
+    except RuntimeError as error:
+        # where a file takes no more, torch's writer fails over its own end and hides why
+        cause = error.__context__
+        if isinstance(cause, OSError):
+            raise cause from None
+        raise
 
 
 def _flush_folder(folder: Path) -> None:
