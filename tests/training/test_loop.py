@@ -211,6 +211,46 @@ def test_a_stop_that_is_asked_for_comes_after_the_step_with_a_checkpoint(fabric,
     assert (tmp_path / "best.pt").exists(), "validated, so that the run leaves a model"
 
 
+class ManyProcesses:
+    """A fabric that says it is one process of two, and counts what it tells the other one."""
+
+    def __init__(self, fabric) -> None:
+        self._fabric, self.world_size, self.told = fabric, 2, []
+
+    def __getattr__(self, name):
+        return getattr(self._fabric, name)
+
+    def broadcast(self, content):
+        self.told.append(content)
+        return content
+
+
+def test_processes_agree_on_the_clock_every_few_steps(fabric, tmp_path, monkeypatch):
+    monkeypatch.setattr(loop, "_from_others", lambda *_: [])
+    several = ManyProcesses(fabric)
+    outcome, _, _ = count(several, tmp_path / "steps", max_steps=40, validate_every=100)
+    looks = [content for content in several.told if content == (False, False, False)]
+    assert (outcome.steps, len(looks)) == (40, 2)
+    outcome, _, _ = count(several, tmp_path / "stopped", max_steps=40, stop_asked=lambda: True)
+    assert (outcome.steps, outcome.reason) == (16, STOPPED)
+    assert read_checkpoint(tmp_path / "stopped" / "last.pt")["position"]["step"] == 16
+
+
+def test_what_processes_hand_over_lies_on_the_cpu(fabric, monkeypatch):
+    class OnAGpu:
+        def to(self, device, **_):
+            return f"on {device}"
+
+    def gather(own, everyone):
+        everyone[:] = [None, own]
+
+    monkeypatch.setattr(torch.distributed, "gather_object", gather)
+    own = {"own": {"pools": [OnAGpu(), 3], "statistics": {"norm": OnAGpu()}}, "random": torch.ones(2)}
+    (handed,) = loop._from_others(ManyProcesses(fabric), own)
+    assert handed["own"] == {"pools": ["on cpu", 3], "statistics": {"norm": "on cpu"}}
+    assert torch.equal(handed["random"], torch.ones(2))
+
+
 def test_checkpoints_are_written_by_the_clock(fabric, tmp_path, monkeypatch):
     saved = []
     monkeypatch.setattr(loop, "time", Clock())

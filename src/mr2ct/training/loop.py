@@ -12,6 +12,7 @@ from typing import Any, Protocol
 
 import torch
 from lightning_fabric import Fabric
+from lightning_fabric.utilities import move_data_to_device
 from torch import Tensor, nn
 
 from mr2ct.errors import RecipeError
@@ -79,7 +80,8 @@ class Limits:
     validate_every : steps; a run that ends before its first validation is validated then.
     checkpoint_minutes : between checkpoints.
     patience : validations without a better score after which the run ends; None is no early stop.
-    stop_asked : asked after every step; once true, the run is saved and ends.
+    stop_asked : asked after every step; once true, the run is saved and ends. Several processes ask, and look at the
+        clock, at every 16th step.
     keep_last : the weights of the last validation are kept, whatever their score.
     """
 
@@ -148,7 +150,7 @@ def fit(
     for batch in batches(position.step) if reason is None else ():
         report.add(position.step + 1, method.train_step(batch), method.learning_rate)
         position.step += 1
-        cut_short, unsaved_for_long = _look_at_clocks(fabric, limits, started=started, saved=saved)
+        cut_short, unsaved_for_long = _look_at_clocks(fabric, limits, position.step, started=started, saved=saved)
         last = position.step >= limits.max_steps or (cut_short is not None and not judge.kept)
         validates = position.step % limits.validate_every == 0 or last
         clock.step_done()
@@ -243,8 +245,16 @@ class _Clock:
             self._since = perf_counter()
 
 
-def _look_at_clocks(fabric: Fabric, limits: Limits, *, started: float, saved: float) -> tuple[str | None, bool]:
+_LOOK_STEPS = 16
+"""Between two looks at the clocks where processes have to agree on them, which costs them a message."""
+
+
+def _look_at_clocks(
+    fabric: Fabric, limits: Limits, step: int, *, started: float, saved: float
+) -> tuple[str | None, bool]:
     """Why the run is to end now, None where it goes on; and whether a checkpoint is due."""
+    if fabric.world_size > 1 and step % _LOOK_STEPS:
+        return None, False
     # clocks differ, and all processes must do the same at the same step
     out_of_time, stopped, unsaved_for_long = fabric.broadcast(
         (
@@ -315,11 +325,13 @@ def _save(fabric: Fabric, method: Method, position: Position, folder: Path) -> N
 
 
 def _from_others(fabric: Fabric, own: dict[str, Any]) -> list[dict[str, Any]]:
-    """What the other processes hand over, by rank; the first one gets it."""
+    """What the other processes hand over, by rank, on the CPU; the first one gets it."""
     if fabric.world_size == 1:
         return []
     everyone: list[Any] = [None] * fabric.world_size
-    torch.distributed.gather_object(own, everyone if fabric.is_global_zero else None)
+    # the first process would take up what lies on another GPU in a context of its own there
+    on_cpu = move_data_to_device(own, "cpu")
+    torch.distributed.gather_object(on_cpu, everyone if fabric.is_global_zero else None)
     return everyone[1:]
 
 
