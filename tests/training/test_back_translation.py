@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from pathlib import Path
+
 import pytest
 import torch
 from torch import nn
@@ -9,9 +11,11 @@ from torch import nn
 from mr2ct.hounsfield import HuScaling
 from mr2ct.training.back_translation import BackTranslation, BackTranslationWeights, Course, MrChanges
 from mr2ct.training.cyclegan import Players
-from mr2ct.training.learner import Learner
-from mr2ct.training.recipe import parse_recipe
+from mr2ct.training.learner import Learner, Schedule
+from mr2ct.training.recipe import parse_recipe, read_recipe
 from mr2ct.training.unpaired_assembly import SOFT_TISSUE_HU, TISSUE_HU, augments_mr_of_batches, build_unpaired
+
+ROOT = Path(__file__).parents[2]
 
 
 class Seen(nn.Module):
@@ -208,3 +212,23 @@ def test_how_structure_is_compared_is_the_recipe_s(fabric, taught):
     players = Players(*(Learner(fabric, Seen(), learning_rate=0.01, schedule=lambda step: 1.0) for _ in range(4)))
     weights = build_unpaired(recipe.method, recipe, players, seed=1).weights
     assert (weights.structure_kind, weights.structure) == ("mind", 7)
+
+
+def test_the_reference_says_how_far_the_rates_of_the_others_fall():
+    recipe = read_recipe(ROOT / "recipes" / "cyclegan.yaml")
+    run, method, optimiser = recipe.run, recipe.method, recipe.optimiser
+    course = Course(run.max_steps, method.pairs_alone_steps, method.back_translation.play_every)
+    played = sum(course.plays(step) for step in range(method.pairs_alone_steps, run.max_steps))
+    schedule = Schedule(run.max_steps, optimiser.warmup_steps, optimiser.decay, optimiser.decay_from, optimiser.final)
+    steps = (method.pairs_alone_steps + played, played)
+    ends = [f"{100 * schedule(taken):.0f} %" for taken in steps]
+    said = f"with {steps[0]} and {steps[1]} of {run.max_steps} steps, at {ends[0]} and {ends[1]} of their peaks"
+    assert said in (ROOT / "docs" / "reference" / "recipe.md").read_text(encoding="utf-8")
+
+
+def test_each_network_s_schedule_counts_its_own_steps(method, batch):
+    taught = method(pairs_alone_steps=1, play_every=3)
+    for _ in range(6):
+        taught.train_step(batch)
+    players = (taught.to_ct, taught.to_mr, taught.judge_ct, taught.judge_mr)
+    assert [player.state_dict()["schedule"]["last_epoch"] for player in players] == [6, 3, 2, 2]
