@@ -18,6 +18,7 @@ from typing import Any
 import numpy as np
 import pytest
 import torch
+import yaml
 from torch import nn
 
 from mr2ct.errors import DataSetError, RecipeError
@@ -29,10 +30,14 @@ from mr2ct.training.loop import FINISHED, NOT_IMPROVING, OUT_OF_TIME, STOPPED, L
 from mr2ct.training.recipe import parse_recipe
 from mr2ct.training.witness import SilentWitness
 
+SHIPPED = Path(__file__).parents[2] / "recipes" / "cyclegan.yaml"
+TAUGHT = yaml.safe_load(SHIPPED.read_text(encoding="utf-8"))["method"]["back_translation"]
 METHODS: dict[str, dict[str, Any]] = {
     "supervised": {},
     "pix2pix": {"adversarial_from": 2},
     "cyclegan": {"pool_size": 3, "pairs_alone_steps": 1},
+    # after the pairs alone a round of all four networks, two steps of one, and so on again
+    "back-translation": {"name": "cyclegan", "pool_size": 3, "pairs_alone_steps": 1, "back_translation": TAUGHT},
 }
 
 
@@ -327,8 +332,9 @@ def train(
 
 
 def recipe_of(small_recipe, stores, method: str, **data: Any) -> dict[str, Any]:
-    extra = {"paired_stores": [{"path": str(stores["phantom"])}]} if method == "cyclegan" else {}
-    content = small_recipe(method, data={**extra, **data})
+    name = METHODS[method].get("name", method)
+    extra = {"paired_stores": [{"path": str(stores["phantom"])}]} if name == "cyclegan" else {}
+    content = small_recipe(name, data={**extra, **data})
     content["method"] = {**content["method"], **METHODS[method]}
     return content
 
