@@ -33,7 +33,16 @@ from held_out import (
     translator,
 )
 from left_one_centre_out import train_without, without
-from timed_training import FAMILIES, Setting, add_setting, machine, setting_of, train_family, write_results
+from timed_training import (
+    FAMILIES,
+    Setting,
+    add_setting,
+    add_training_steps,
+    machine,
+    setting_of,
+    train_family,
+    write_results,
+)
 
 from mr2ct.datasets.cases import find_synthrad, patients_with_centres
 from mr2ct.datasets.splits import Split, leave_centre_out, read_split, write_split
@@ -181,6 +190,7 @@ def record(rows: dict[str, list[Row]], trained: dict[str, Any], given: argparse.
 def _parser() -> argparse.ArgumentParser:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     add_setting(parser)
+    add_training_steps(parser)
     parser.add_argument("--family", choices=list(FAMILIES), default="attention-unet")
     parser.add_argument("--base", type=Path, help="a folder of left_one_centre_out.py, of the same minutes")
     parser.add_argument("--centres", nargs="+", help="only these")

@@ -28,7 +28,16 @@ from held_out import (
     read_rows,
     translator,
 )
-from timed_training import FAMILIES, Setting, add_setting, machine, setting_of, train_family, write_results
+from timed_training import (
+    FAMILIES,
+    Setting,
+    add_setting,
+    add_training_steps,
+    machine,
+    setting_of,
+    train_family,
+    write_results,
+)
 
 from mr2ct.datasets.cases import find_synthrad, patients_with_centres
 from mr2ct.datasets.splits import leave_centre_out, read_split, write_split
@@ -97,7 +106,7 @@ def table(rows: dict[str, list[Row]], losses: dict[str, Any], side: str, setting
         [family, *(own.words for own in found.values()), p_words(found["all"].p)] for family, found in losses.items()
     ]
     return [
-        f"{setting.minutes:g} minutes of training each, on {machine()}.",
+        f"{setting.length} of training each, on {machine()}.",
         f"The {side} patients, who train no model, are converted: those of a centre by the model that never saw it "
         "(left-out) and by the one that saw all centres (pooled).",
         "",
@@ -126,6 +135,7 @@ def record(
 def _parser() -> argparse.ArgumentParser:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     add_setting(parser)
+    add_training_steps(parser)
     default = ["attention-unet", "pix2pix", "cyclegan"]
     parser.add_argument("--families", nargs="+", choices=list(FAMILIES), default=default)
     parser.add_argument("--centres", nargs="+", help="only these are left out, one after another")

@@ -57,6 +57,11 @@ class Setting:
     steps: int | None = None
     overrides: tuple[str, ...] = ()
 
+    @property
+    def length(self) -> str:
+        """How long each training is, in words."""
+        return f"{self.minutes:g} minutes" if self.steps is None else f"{self.steps} steps"
+
 
 def add_setting(parser: argparse.ArgumentParser) -> None:
     """The options that `setting_of` reads."""
@@ -65,7 +70,6 @@ def add_setting(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--split", type=Path, required=True, help="the split file of the store")
     parser.add_argument("--phantoms", type=Path, help="a store of phantoms, for the recipes that mix them in")
     parser.add_argument("--minutes", type=float, required=True, help="of each training")
-    parser.add_argument("--training-steps", type=int, help="take so many each, not what fits into the minutes")
     parser.add_argument("--side", choices=["validation", "test"], default="validation", help="who is converted")
     parser.add_argument("--device", choices=["auto", "cpu", "cuda"], default="auto")
     parser.add_argument("--shrink", type=int, default=1, help="divide all networks' widths, to try the script out")
@@ -74,13 +78,17 @@ def add_setting(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--out", type=Path, required=True)
 
 
+def add_training_steps(parser: argparse.ArgumentParser) -> None:
+    """The option of comparisons in which all trainings are of our recipes."""
+    parser.add_argument("--training-steps", type=int, help="take so many each, not what fits into the minutes")
+
+
 def setting_of(given: argparse.Namespace) -> Setting:
     """The setting that the options ask for; "auto" is a GPU where there is one."""
     found = "cuda" if torch.cuda.is_available() else "cpu"
     device = found if given.device == "auto" else given.device
-    return Setting(
-        given.store, given.phantoms, given.minutes, device, given.shrink, given.training_steps, tuple(given.set)
-    )
+    steps = getattr(given, "training_steps", None)
+    return Setting(given.store, given.phantoms, given.minutes, device, given.shrink, steps, tuple(given.set))
 
 
 def train_family(
@@ -100,18 +108,19 @@ def train_family(
     fitted : scale the recipe's steps to what fits into the minutes; else its own are taken, and the minutes end it.
     """
     finished = folder / "training.json"
+    steps = setting.steps if fitted else None
     if finished.exists():
-        return _same_minutes(json.loads(finished.read_text(encoding="utf-8")), setting, finished)
+        return _same_length(json.loads(finished.read_text(encoding="utf-8")), setting, finished, steps=steps)
     recipe_file = FAMILIES[family]
     words = [*_data(recipe_file, setting, split), *_shrunk(recipe_file, setting.shrink), *setting.overrides, *overrides]
     words += [f"name={family}", f"run.accelerator={setting.device}"]
     words += [f"init_from={'null' if init_from is None else init_from}"]
-    print(f"\n{folder.name}: {setting.minutes:g} minutes", flush=True)
+    print(f"\n{folder.name}: {setting.length}", flush=True)
     if (folder / "last.pt").exists():
         recipe = read_recipe(folder / "recipe.yaml")
     else:
         if fitted:
-            count = setting.steps or _steps_that_fit(recipe_file, words, folder / "pilot", setting.minutes)
+            count = steps or _steps_that_fit(recipe_file, words, folder / "pilot", setting.minutes)
             words += _scaled(read_recipe(recipe_file, words), count)
         recipe = read_recipe(recipe_file, words)
     spent = _minutes_spent(folder)
@@ -123,6 +132,7 @@ def train_family(
         raise SystemExit("stopped; the same command goes on")
     record = {
         "minutes_given": setting.minutes,
+        "steps_given": steps,
         "minutes": round(_minutes_spent(folder), 2),
         "steps": outcome.steps,
         "ended": outcome.reason,
@@ -230,12 +240,18 @@ def _parameters(bundle: Path) -> int:
     return sum(parameter.numel() for parameter in load_network(load_bundle(bundle)).parameters())
 
 
-def _same_minutes(record: Mapping[str, Any], setting: Setting, path: Path) -> dict[str, Any]:
-    if record["minutes_given"] != setting.minutes:
+def _same_length(record: Mapping[str, Any], setting: Setting, path: Path, *, steps: int | None) -> dict[str, Any]:
+    given = {"minutes": record["minutes_given"], "steps": record.get("steps_given")}
+    asked = {"minutes": setting.minutes, "steps": steps}
+    if given != asked:
         raise DataSetError(
             f"{path} is of a training of other length",
-            got=f"{setting.minutes:g} minutes",
-            expected=f"{record['minutes_given']:g} minutes",
-            remedy="ask for its minutes, or name another --out",
+            got=_length_in_words(asked),
+            expected=_length_in_words(given),
+            remedy="ask for the same, or name another --out",
         )
     return dict(record)
+
+
+def _length_in_words(length: Mapping[str, float | None]) -> str:
+    return ", ".join(f"{value:g} {unit}" for unit, value in length.items() if value is not None)

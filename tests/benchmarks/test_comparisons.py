@@ -86,6 +86,10 @@ def test_a_finished_training_of_other_length_is_not_taken(benchmarks, tmp_path):
     setting = timed_training.Setting(tmp_path, None, 5.0)
     with pytest.raises(DataSetError, match="of other length; got 5 minutes; expected 60 minutes"):
         timed_training.train_family("pix2pix", tmp_path, setting=setting, split=tmp_path)
+    of_steps = timed_training.Setting(tmp_path, None, 60.0, steps=7)
+    assert of_steps.length == "7 steps"
+    with pytest.raises(DataSetError, match="of other length; got 60 minutes, 7 steps; expected 60 minutes;"):
+        timed_training.train_family("pix2pix", tmp_path, setting=of_steps, split=tmp_path)
 
 
 def test_few_patients_of_a_centre_are_nested_and_leave_the_held_out_alone(benchmarks):
