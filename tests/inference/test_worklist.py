@@ -54,6 +54,15 @@ def test_a_tree_is_mirrored(tree, tmp_path):
     assert items == worklist([tree], out)
 
 
+def test_folders_that_are_links_are_converted_too(tree, tmp_path):
+    linked = tmp_path / "linked"
+    linked.mkdir()
+    for name in ("p1", "p3"):
+        (linked / name).symlink_to(tree / name)
+    out = tmp_path / "out"
+    assert outputs(worklist([linked], out), out) == {"p1/mr_sct.nii.gz", "p3/t1_sct.nii.gz", "p3/t2_sct.nii.gz"}
+
+
 def test_the_output_folder_inside_the_tree_is_not_an_input(tree):
     inside = tree / "made"
     (inside / "p9").mkdir(parents=True)

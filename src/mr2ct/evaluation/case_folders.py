@@ -6,7 +6,6 @@ them, `OUT/<case>/mr_sct.nii.gz`. A name tells the role; what is left of it, or 
 
 from __future__ import annotations
 
-import os
 import re
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, replace
@@ -14,6 +13,7 @@ from pathlib import Path
 
 from mr2ct.errors import DataSetError
 from mr2ct.io.dicom import is_dicom_path
+from mr2ct.io.folder_tree import files_below, walk
 from mr2ct.io.formats import READERS, volume_name, volume_suffix
 from mr2ct.io.images import FOLDER_SIDECAR, is_picture
 
@@ -122,7 +122,7 @@ def entries_of(root: Path) -> tuple[Entry, ...]:
         raise DataSetError(
             f"no volume in {root}",
             expected=f"files {', '.join(READERS)}, or DICOM series",
-            remedy=_OF_PICTURES if any(is_picture(path) for path in root.rglob("*")) else None,
+            remedy=_OF_PICTURES if any(is_picture(path) for path in files_below(root)) else None,
         )
     return found
 
@@ -154,8 +154,7 @@ def _is_volume(path: Path) -> bool:
 
 
 def _walk(root: Path) -> Iterator[Entry]:
-    for folder, subfolders, files in os.walk(root):
-        here = Path(folder)
+    for here, subfolders, files in walk(root):
         subfolders[:] = [name for name in subfolders if not name.startswith(".")]
         if here != root and is_series_folder(here):
             subfolders[:] = []

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 from collections import Counter
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
@@ -10,6 +9,7 @@ from pathlib import Path
 
 from mr2ct.errors import InputError
 from mr2ct.io.dicom import is_dicom_path
+from mr2ct.io.folder_tree import walk
 from mr2ct.io.formats import READERS, volume_name, volume_suffix
 from mr2ct.io.images import FOLDER_SIDECAR, is_picture
 
@@ -105,14 +105,13 @@ def _found(given: Path, out: Path, *, pictures: bool) -> list[tuple[Path, Path]]
 
 def _walk(root: Path, out: Path, *, pictures: bool) -> Iterator[Path]:
     """Volumes below a folder: files of one volume each, and folders that are one series."""
-    for folder, subfolders, files in os.walk(root):
-        here = Path(folder)
-        subfolders[:] = sorted(
+    for here, subfolders, files in walk(root):
+        subfolders[:] = [
             name for name in subfolders if _is_input(here / name) and (here / name).resolve() != out.resolve()
-        )
+        ]
         if _is_series(here) or (pictures and _holds_pictures(here)):
             yield here
-        for name in sorted(files):
+        for name in files:
             file = here / name
             if volume_suffix(file) in READERS and _is_input(file):
                 yield file

@@ -18,6 +18,7 @@ from mr2ct.geometry import Geometry
 from mr2ct.io.dicom_frames import HEADER_TAGS, Frame, frames_of
 from mr2ct.io.dicom_grid import stack
 from mr2ct.io.dicom_unpack import needs_unpacking, unpack
+from mr2ct.io.folder_tree import files_below
 from mr2ct.io.voxel_types import volume_from_file
 from mr2ct.volume import Quantity, Volume
 
@@ -131,7 +132,7 @@ def _dicom_files(path: Path) -> list[Path]:
     if path.is_file():
         return [path]
     here = [file for file in sorted(path.iterdir()) if is_dicom_path(file)]
-    return here or [file for file in sorted(path.rglob("*")) if is_dicom_path(file)]
+    return here or [file for file in files_below(path) if is_dicom_path(file)]
 
 
 def is_dicom_path(path: Path) -> bool:
