@@ -69,9 +69,10 @@ def test_the_sheet_can_be_left_out_and_layouts_chosen(data: Path, tmp_path: Path
     assert (tmp_path / "out" / "weights.csv").read_text() == "case,weight\na,1\n"
 
 
-def test_names_may_look_like_markup(data: Path, tmp_path: Path, capsys):
+def test_names_may_look_like_markup(data: Path, tmp_path: Path, capsys, monkeypatch):
     table = tmp_path / "pairs.csv"
     table.write_text("case,mr,ct\np1[/x],data/good/mr.nii.gz,data/good/ct.nii.gz\n")
+    monkeypatch.setenv("FORCE_COLOR", "1")
     assert audit(table, "-o", tmp_path / "out", "--sheet", "0") == 0
     assert "p1[/x]" in capsys.readouterr().err
 

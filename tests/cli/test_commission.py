@@ -16,9 +16,9 @@ from typer.testing import CliRunner
 import mr2ct
 from mr2ct.bundles import BundleDescription, write_bundle
 from mr2ct.cli.main import app
-from mr2ct.evaluation.scoring import sha256
 from mr2ct.geometry import Geometry
 from mr2ct.io import read_volume, write_volume
+from mr2ct.io.checksum import sha256
 from mr2ct.models import build_network
 from mr2ct.preprocessing.pipeline import Pipeline, default_pipeline
 from mr2ct.preprocessing.resampling import ToSpacing

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import errno
 import json
+import shutil
 
 import numpy as np
 import pytest
@@ -268,14 +270,68 @@ def test_what_was_asked_for_otherwise_does_not_count_as_done(convert, mr, tmp_pa
     assert "skipped" in convert(tmp_path / "mr.mha", "-o", out, *options).stdout
 
 
-def test_the_sct_of_another_patient_is_not_taken_for_this_one_s(convert, mr, tmp_path):
-    for patient in ("anna", "ben"):
-        write_volume(mr, tmp_path / patient / "mr.mha")
-    assert convert(tmp_path / "anna" / "mr.mha", "-o", tmp_path / "out", "--planes", "axial").exit_code == 0
-    second = convert(tmp_path / "ben" / "mr.mha", "-o", tmp_path / "out", "--planes", "axial")
+def test_the_sct_of_another_patient_is_not_taken_for_this_one_s(convert, mr, tmp_path, monkeypatch):
+    for number, patient in enumerate(("anna", "ben")):
+        write_volume(Volume(mr.voxels + number, mr.geometry, mr.quantity), tmp_path / patient / "mr.mha")
+    # the same words from two working folders
+    monkeypatch.chdir(tmp_path / "anna")
+    assert convert("mr.mha", "-o", "../out", "--planes", "axial").exit_code == 0
+    monkeypatch.chdir(tmp_path / "ben")
+    second = convert("mr.mha", "-o", "../out", "--planes", "axial")
     assert second.exit_code == 2
     assert "of another input" in second.stderr
-    assert json.loads((tmp_path / "out" / "mr_sct.json").read_text())["input"] == str(tmp_path / "anna" / "mr.mha")
+    # another path to the same MR
+    monkeypatch.chdir(tmp_path)
+    third = convert("anna/mr.mha", "-o", "out", "--planes", "axial")
+    assert third.exit_code == 0, third.output
+    assert "skipped" in third.stdout
+    # another MR under the same path
+    (tmp_path / "ben" / "mr.mha").replace(tmp_path / "anna" / "mr.mha")
+    assert "of another input" in convert("anna/mr.mha", "-o", "out", "--planes", "axial").stderr
+
+
+def test_the_sct_of_another_mask_is_not_taken_for_this_one_s(convert, mr, tmp_path):
+    write_volume(mr, tmp_path / "mr.mha")
+    body = (mr.voxels > 50).astype(np.uint8)
+    write_volume(Volume(body, mr.geometry, Quantity.MASK), tmp_path / "body.mha")
+    given = (tmp_path / "mr.mha", "-o", tmp_path / "out", "--mask", tmp_path / "body.mha", "--planes", "axial")
+    assert convert(*given).exit_code == 0
+    assert "skipped" in convert(*given).stdout
+    body[:, :, :9] = 0
+    write_volume(Volume(body, mr.geometry, Quantity.MASK), tmp_path / "body.mha")
+    assert "made with another mask" in convert(*given).stderr
+
+
+def test_the_sct_of_other_weights_is_not_taken_for_this_one_s(tiny_bundle, mr, tmp_path):
+    write_volume(mr, tmp_path / "mr.mha")
+    folder = tiny_bundle(tmp_path / "tiny", seed=1).folder
+    given = ("convert", tmp_path / "mr.mha", "-o", tmp_path / "out", "--planes", "axial", "--model", folder)
+    assert runner.invoke(app, [*map(str, given)]).exit_code == 0
+    shutil.rmtree(folder)
+    tiny_bundle(folder, seed=2)
+    refused = runner.invoke(app, [*map(str, given)])
+    assert refused.exit_code == 2
+    assert "made with another model checksum" in refused.stderr
+
+
+def test_an_overwrite_that_fails_leaves_all_as_it_was(convert, mr, tmp_path, monkeypatch):
+    write_volume(mr, tmp_path / "mr.mha")
+    given = (tmp_path / "mr.mha", "-o", tmp_path / "out", "--preview")
+    assert convert(*given, "--planes", "axial").exit_code == 0
+    before = {file.name: file.read_bytes() for file in (tmp_path / "out").iterdir()}
+    assert len(before) == 3
+
+    def full(*_, **__):
+        raise OSError(errno.ENOSPC, "No space left on device")
+
+    for broken in ("mr2ct.io.preview.write_preview", "mr2ct.io.write_volume", "pathlib.Path.write_text"):
+        with monkeypatch.context() as patched:
+            patched.setattr(broken, full)
+            failed = convert(*given, "--planes", "coronal", "--overwrite")
+        assert failed.exit_code == 2, failed.output
+        assert "no room left on disk for" in failed.stderr
+        assert ".mr2ct-tmp" not in failed.stderr
+        assert {file.name: file.read_bytes() for file in (tmp_path / "out").iterdir()} == before
 
 
 def test_an_sct_without_a_record_counts_as_done(convert, mr, tmp_path):

@@ -12,10 +12,11 @@ import pytest
 from mr2ct.errors import DataSetError, GeometryError, InputError, MissingDependencyError, Mr2ctError
 from mr2ct.evaluation.case_score import score_case
 from mr2ct.evaluation.pairing import CasePair, Sources, find_pairs
-from mr2ct.evaluation.scoring import ScoringOptions, score_pair, score_pairs, sha256, structures_of
+from mr2ct.evaluation.scoring import ScoringOptions, score_pair, score_pairs, structures_of
 from mr2ct.evaluation.tissue_metrics import TissueThresholds
 from mr2ct.geometry import Geometry
 from mr2ct.io import read_volume, write_volume
+from mr2ct.io.checksum import sha256
 from mr2ct.volume import Quantity, Volume
 
 OPTIONS = ScoringOptions("synthrad2023")

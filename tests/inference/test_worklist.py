@@ -5,6 +5,8 @@ from __future__ import annotations
 from pathlib import Path
 
 import pytest
+from pydicom.dataset import FileDataset, FileMetaDataset
+from pydicom.uid import ExplicitVRLittleEndian
 
 from mr2ct.errors import InputError
 from mr2ct.inference.worklist import WorkItem, worklist
@@ -52,6 +54,28 @@ def test_a_tree_is_mirrored(tree, tmp_path):
     }
     assert {item.source.name for item in items if item.source.is_dir()} == {"t1", "t2"}
     assert items == worklist([tree], out)
+
+
+def test_structure_sets_plans_doses_and_reports_beside_the_images_are_left_out(tmp_path):
+    size = {"Rows": 4, "Columns": 4}
+    for name, modality, more in (
+        ("MR", "MR", size),
+        ("RTSTRUCT", "RTSTRUCT", {}),
+        ("RTPLAN", "RTPLAN", {}),
+        ("RTDOSE", "RTDOSE", size),
+        ("SR", "SR", {}),
+    ):
+        meta = FileMetaDataset()
+        meta.TransferSyntaxUID = ExplicitVRLittleEndian
+        file = FileDataset("", {}, file_meta=meta, preamble=bytes(128))
+        for keyword, value in {"Modality": modality, **more}.items():
+            setattr(file, keyword, value)
+        (tmp_path / "study" / name).mkdir(parents=True)
+        file.save_as(tmp_path / "study" / name / "1.dcm")
+    found = worklist([tmp_path / "study"], tmp_path / "out")
+    assert [item.source.name for item in found] == ["MR"]
+    # named by the user, it is tried, and the error says what it is
+    assert [item.source.name for item in worklist([tmp_path / "study" / "SR"], tmp_path / "out")] == ["SR"]
 
 
 def test_folders_that_are_links_are_converted_too(tree, tmp_path):

@@ -123,6 +123,24 @@ def test_an_empty_folder_and_a_file_may_give_way(tmp_path: Path):
     assert listing(tmp_path) == ["empty", "file"]
 
 
+def test_the_working_folder_is_filled_and_not_renamed(tmp_path: Path, monkeypatch: pytest.MonkeyPatch):
+    (tmp_path / "out").mkdir()
+    monkeypatch.chdir(tmp_path / "out")
+    before = (tmp_path / "out").stat().st_ino
+    with pytest.raises(KeyError), atomic_folder(".") as temporary:
+        (temporary / "half").write_text("")
+        raise KeyError
+    assert listing(tmp_path / "out") == []
+    (tmp_path / "out" / f"{TEMPORARY_PREFIX}of-a-killed-run").mkdir()
+    with atomic_folder(".") as temporary:
+        (temporary / "parts").mkdir()
+        (temporary / "new").write_text("")
+        assert not (tmp_path / "out" / "new").exists()
+    assert listing(tmp_path / "out") == [f"{TEMPORARY_PREFIX}of-a-killed-run", "new", "parts"]
+    assert (tmp_path / "out").stat().st_ino == before
+    assert listing(tmp_path) == ["out"]
+
+
 def test_disk_space_is_asked_of_the_nearest_folder_that_exists(tmp_path: Path, monkeypatch: pytest.MonkeyPatch):
     asked = []
     usage = namedtuple("usage", "total used free")

@@ -5,7 +5,6 @@ Weights are safetensors (https://huggingface.co/docs/safetensors), never pickle;
 
 from __future__ import annotations
 
-import hashlib
 import json
 from collections.abc import Mapping
 from dataclasses import dataclass
@@ -16,6 +15,7 @@ import mr2ct
 from mr2ct.bundles.description import BundleDescription, parse_description
 from mr2ct.errors import BundleError, Mr2ctError
 from mr2ct.io.atomic import atomic_folder
+from mr2ct.io.checksum import sha256
 
 if TYPE_CHECKING:
     import torch
@@ -127,7 +127,7 @@ def write_bundle(
         save_file({name: tensor.detach().cpu().contiguous().clone() for name, tensor in state.items()}, weights)
         versions = {"mr2ct": mr2ct.__version__, "torch": str(torch.__version__)}
         filled = description.model_copy(
-            update={"weights_sha256": _sha256(weights), "created_with": {**versions, **description.created_with}}
+            update={"weights_sha256": sha256(weights), "created_with": {**versions, **description.created_with}}
         )
         (unfinished / DESCRIPTION_FILE).write_text(filled.model_dump_json(indent=1) + "\n", encoding="utf-8")
         (unfinished / CARD_FILE).write_text(card, encoding="utf-8")
@@ -179,7 +179,7 @@ def _require_same_tensors(
 
 
 def _require_checksum(path: Path, expected: str) -> None:
-    found = _sha256(path)
+    found = sha256(path)
     if found != expected:
         raise BundleError(
             f"{path} is not the file that was published",
@@ -187,8 +187,3 @@ def _require_checksum(path: Path, expected: str) -> None:
             expected=expected,
             remedy="copy the bundle again; do not use altered weights",
         )
-
-
-def _sha256(path: Path) -> str:
-    with path.open("rb") as file:
-        return hashlib.file_digest(file, "sha256").hexdigest()

@@ -2,18 +2,17 @@
 
 from __future__ import annotations
 
-import os
-from collections.abc import Callable, Iterator, Sequence
-from contextlib import contextmanager
+from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
 import typer
 
+from mr2ct.cli.shared import case_bar, processes
+
 if TYPE_CHECKING:
     from mr2ct.trust.pair_audit import AuditedPair
 
-_MOST_JOBS = 4
 _SAID = 15
 
 
@@ -50,25 +49,13 @@ def audit(  # noqa: PLR0913
     sides = None if split is None else read_sides(split)
     require_writable(output)
     found = find_cases(Sources(data, mr, ct), layout)
-    count = jobs or min(_MOST_JOBS, os.cpu_count() or 1)
-    with _progress(len(found.cases)) as report:
-        audited = audit_pairs(found.cases, reading=reading, sides=sides, jobs=count, report=report)
+    with case_bar("auditing", len(found.cases)) as report:
+        audited = audit_pairs(found.cases, reading=reading, sides=sides, jobs=processes(jobs), report=report)
     options = {"split": None if split is None else str(split), "reading": reading.to_record()}
     write_audit(audited, output, options=options)
     if sheet:
         write_sheet(audited, output / SHEET_PNG, reading=reading, count=sheet)
     _say(audited, output)
-
-
-@contextmanager
-def _progress(total: int) -> Iterator[Callable[[str], None]]:
-    from rich.console import Console
-    from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
-
-    columns = (TextColumn("{task.description}", markup=False), BarColumn(), MofNCompleteColumn(), TimeRemainingColumn())
-    with Progress(*columns, console=Console(stderr=True)) as progress:
-        task = progress.add_task("auditing", total=total)
-        yield lambda case: progress.update(task, advance=1, description=case)
 
 
 def _say(audited: Sequence[AuditedPair], output: Path) -> None:

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
+from mr2ct.cli.shared import millimetres
 from mr2ct.errors import InputError, Mr2ctError
 
 if TYPE_CHECKING:
@@ -35,7 +36,6 @@ def check(
     Exit code 0 where all may be converted (pass or warn), 2 where one is refused.
     """
     from mr2ct.bundles import find_bundle
-    from mr2ct.cli.convert import millimetres
     from mr2ct.inference.worklist import worklist
     from mr2ct.trust.verdict import Verdict
 

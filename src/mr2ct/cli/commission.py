@@ -4,8 +4,7 @@ from __future__ import annotations
 
 import shlex
 import sys
-from collections.abc import Callable, Iterator, Sequence
-from contextlib import contextmanager
+from collections.abc import Sequence
 from datetime import UTC, datetime
 from enum import StrEnum
 from pathlib import Path
@@ -13,6 +12,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
+from mr2ct.cli.shared import case_bar
 from mr2ct.errors import InputError
 
 if TYPE_CHECKING:
@@ -115,7 +115,7 @@ def _test(pairs: Sequence[PairedCase], run: Run, output: Path, *, copies: int) -
 
     n_copies = copies * len(BREAKINGS) if run.model.bundle.description.input_reference is not None else 0
     with atomic_folder(output) as folder:
-        with _progress(len(pairs) + n_copies) as report:
+        with case_bar("commissioning", len(pairs) + n_copies) as report:
             found = commission_model(
                 pairs,
                 run.model,
@@ -158,7 +158,7 @@ def _repeat(pairs: Sequence[PairedCase], run: Run, output: Path, *, own_limits: 
 
     baseline = read_baseline(output)
     limits = run.tolerances if own_limits else baseline.tolerances
-    with _progress(len(baseline.stored)) as report:
+    with case_bar("commissioning", len(baseline.stored)) as report:
         found = repeat(pairs, run.model, baseline, report_folder=output, tolerances=limits, report=report)
     append_constancy(output / CONSTANCY_CSV, found.lines, run, engine=found.engine)
     warnings = ("the model's weights are not those that were commissioned",) if found.other_weights else ()
@@ -174,15 +174,3 @@ def _say(lines: Sequence[Line], *, warnings: Sequence[str]) -> None:
         typer.echo(f"{line.verdict.value:10}  {whose}{line.name}: {line.value_words}, limit {line.limit_words}{remark}")
     for warning in warnings:
         typer.echo(f"warning: {warning}", err=True)
-
-
-@contextmanager
-def _progress(total: int) -> Iterator[Callable[[str], None]]:
-    from rich.console import Console
-    from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
-
-    columns = (TextColumn("{task.description}", markup=False), BarColumn(), MofNCompleteColumn(), TimeRemainingColumn())
-    console = Console(stderr=True)
-    with Progress(*columns, console=console, transient=True, disable=not console.is_terminal) as progress:
-        task = progress.add_task("commissioning", total=total)
-        yield lambda words: progress.update(task, advance=1, description=words)

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from contextlib import suppress
+from contextlib import AbstractContextManager, ExitStack, suppress
 from dataclasses import dataclass, replace
 from functools import cached_property
 from pathlib import Path
@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
+from mr2ct.cli.shared import millimetres
 from mr2ct.errors import InputError, Mr2ctError
 
 if TYPE_CHECKING:
@@ -107,8 +108,11 @@ def _chosen_model(model: str | None, *, best: bool, flips: bool | None, uncertai
 def _convert_unless_done(items: Sequence[WorkItem], model: str, options: _Options, *, overwrite: bool) -> None:
     from mr2ct.bundles import find_model
     from mr2ct.inference.earlier import require_as_asked
+    from mr2ct.inference.ensemble import require_flips_known
 
-    todo, asked = [], options.asked_of(model)
+    found = find_model(model)
+    require_flips_known(found, flips=options.flips)
+    todo, asked = [], options.asked_of(model, found)
     for item in items:
         if overwrite or not item.is_done:
             todo.append(item)
@@ -118,10 +122,6 @@ def _convert_unless_done(items: Sequence[WorkItem], model: str, options: _Option
     if n_done:
         typer.echo(f"{n_done} of {len(items)} done already, skipped; --overwrite converts again")
     if todo:
-        from mr2ct.inference.ensemble import require_flips_known
-
-        found = find_model(model)
-        require_flips_known(found, flips=options.flips)
         if options.uncertainty:
             _require_calibrated(found)
         failures = _convert_all(todo, _Converter(found, options, asked))
@@ -141,15 +141,18 @@ class _Options:
     uncertainty: bool
     flips: bool | None
 
-    def asked_of(self, model: str) -> dict[str, Any]:
+    def asked_of(self, model: str, found: Bundle | EnsembleBundle) -> dict[str, Any]:
         """What shapes an sCT, as its record keeps it."""
+        from mr2ct.inference.earlier import input_sha256, weights_of
+
         return {
             "model": model,
+            "model_checksum": weights_of(found),
             "planes": self.planes,
             "flips": self.flips,
             "series": self.series,
             "spacing_mm": None if self.spacing_mm is None else list(self.spacing_mm),
-            "mask": None if self.mask is None else str(self.mask),
+            "mask": None if self.mask is None else f"{self.mask.name}, SHA-256 {input_sha256(self.mask)}",
         }
 
 
@@ -201,6 +204,7 @@ class _Converter:
         return tuple(members)
 
     def __call__(self, item: WorkItem, progress: StageProgress) -> _Converted:
+        from mr2ct.inference.earlier import input_sha256
         from mr2ct.io import read_volume
         from mr2ct.trust.input_check import check_and_prepare
         from mr2ct.volume import Quantity
@@ -208,6 +212,7 @@ class _Converter:
         chosen = self.options
         progress("reading", 0.0)
         mr = read_volume(item.source, series=chosen.series, spacing_mm=chosen.spacing_mm, force=chosen.force)
+        checksum = input_sha256(item.source)
         mask = None
         if chosen.mask is not None:
             mask = read_volume(chosen.mask, quantity=Quantity.MASK, spacing_mm=chosen.spacing_mm)
@@ -223,7 +228,7 @@ class _Converter:
                 mr, planes=chosen.planes, mask=mask, force=chosen.force, progress=progress, prepared=prepared
             )
             done = _Converted(translation, verdict)
-        return self._written(item, mr, done, progress)
+        return self._written(item, mr, checksum, done, progress)
 
     def _uncertain(
         self, mr: Volume, mask: Volume | None, prepared: Prepared | None, progress: StageProgress
@@ -239,21 +244,29 @@ class _Converter:
             return replace(uncertain, translation=self.translator.recorded(uncertain.translation))
         return uncertain
 
-    def _written(self, item: WorkItem, mr: Volume, done: _Converted, progress: StageProgress) -> _Converted:
+    def _written(
+        self, item: WorkItem, mr: Volume, checksum: str, done: _Converted, progress: StageProgress
+    ) -> _Converted:
+        import json
+
         from mr2ct.io import write_volume
         from mr2ct.io.images import write_pictures
+        from mr2ct.io.preview import write_preview
 
         progress("writing", 0.0)
-        if self.options.preview:
-            from mr2ct.io.preview import write_preview
-
-            write_preview(item.preview, {"MR": mr, "sCT": done.translation.sct})
-        if done.uncertain is not None:
-            _write_map(item, done.uncertain.half_width_hu, pictures=self.options.pictures)
-        _write_record(item, done, asked=self.asked_for, forced=self.options.force)
-        # last, because the sCT is what marks a case as done
         write = write_pictures if self.options.pictures else write_volume
-        write(done.translation.sct, item.output)
+        # all are written before the first is put in place, so that a full disk leaves an earlier conversion as it was;
+        # put in place in the reverse order: the sCT last, because it marks a case as done
+        with ExitStack() as together:
+            write(done.translation.sct, together.enter_context(_in_place(item.output)))
+            if done.uncertain is not None:
+                write(done.uncertain.half_width_hu, together.enter_context(_in_place(item.uncertainty)))
+            if self.options.preview:
+                partial = together.enter_context(_in_place(item.preview))
+                write_preview(partial, {"MR": mr, "sCT": done.translation.sct})
+            record = _record(item, done, checksum, asked=self.asked_for, forced=self.options.force)
+            text = json.dumps(record, indent=1) + "\n"
+            together.enter_context(_in_place(item.record)).write_text(text, encoding="utf-8")
         return done
 
 
@@ -292,23 +305,22 @@ def _require_fit(verdict: InputVerdict, model: str) -> None:
         )
 
 
-def _write_map(item: WorkItem, half_width_hu: Volume, *, pictures: bool) -> None:
-    from mr2ct.io import write_volume
-    from mr2ct.io.images import write_pictures
+def _in_place(path: Path) -> AbstractContextManager[Path]:
+    """A partial file, or folder of pictures, that becomes `path` in the end."""
+    from mr2ct.io.atomic import atomic_file, atomic_folder
+    from mr2ct.io.images import FOLDER_SIDECAR
 
-    (write_pictures if pictures else write_volume)(half_width_hu, item.uncertainty)
+    return atomic_file(path) if path.suffix else atomic_folder(path, replace=(path / FOLDER_SIDECAR).is_file())
 
 
-def _write_record(item: WorkItem, done: _Converted, *, asked: dict[str, Any], forced: bool) -> None:
-    """What was converted, by what, and what the check had said: JSON beside the sCT."""
-    import json
-
-    from mr2ct.inference.earlier import ASKED
-    from mr2ct.io.atomic import atomic_file
+def _record(item: WorkItem, done: _Converted, checksum: str, *, asked: dict[str, Any], forced: bool) -> dict[str, Any]:
+    """What was converted, by what, and what the check had said."""
+    from mr2ct.inference.earlier import ASKED, INPUT_CHECKSUM
     from mr2ct.trust.verdict import Verdict
 
     record = {
         "input": str(item.source),
+        INPUT_CHECKSUM: checksum,
         "output": item.output.name,
         ASKED: asked,
         "input_check": {**done.verdict.to_json(), "forced": forced and done.verdict.verdict is Verdict.REFUSE},
@@ -322,8 +334,7 @@ def _write_record(item: WorkItem, done: _Converted, *, asked: dict[str, Any], fo
             "predicted_mae_hu": round(done.uncertain.predicted_mae_hu, 1),
             "models": list(done.uncertain.members),
         }
-    with atomic_file(item.record) as file:
-        file.write_text(json.dumps(record, indent=1) + "\n", encoding="utf-8")
+    return record
 
 
 def _convert_all(items: Sequence[WorkItem], converter: Callable[[WorkItem, StageProgress], _Converted]) -> int:
@@ -376,16 +387,3 @@ def _summarise(n_tried: int, failures: int, *, n_done: int) -> None:
         typer.echo(f"{n_tried - failures} converted, {failures} failed{skipped}")
     if failures:
         raise typer.Exit(1)
-
-
-def millimetres(words: str | None) -> tuple[float, ...] | None:
-    """Voxel sizes from the option's words: None, or three numbers above 0. Raises InputError where it is neither."""
-    if words is None:
-        return None
-    try:
-        sizes = tuple(float(word) for word in words.split(","))
-    except ValueError:
-        sizes = ()
-    if len(sizes) not in (1, 3) or min(sizes) <= 0:
-        raise InputError("unusable --spacing-mm", got=repr(words), expected="one size above 0, or three with commas")
-    return sizes * 3 if len(sizes) == 1 else sizes

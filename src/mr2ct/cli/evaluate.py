@@ -2,11 +2,9 @@
 
 from __future__ import annotations
 
-import os
 import shlex
 import sys
-from collections.abc import Callable, Iterator, Mapping, Sequence
-from contextlib import contextmanager
+from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from datetime import UTC, datetime
 from enum import StrEnum
@@ -15,6 +13,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
+from mr2ct.cli.shared import case_bar, processes
 from mr2ct.errors import DataSetError, InputError
 from mr2ct.hounsfield import AIR_BELOW_HU, BONE_ABOVE_HU
 
@@ -23,7 +22,6 @@ if TYPE_CHECKING:
     from mr2ct.evaluation.report import Provenance
     from mr2ct.evaluation.scoring import Evaluation, ScoringOptions
 
-_MOST_JOBS = 4
 _ALSO_HELP = "Another model to compare with: NAME=SCT, a file, folder or CSV as SCT is. May be repeated."
 
 
@@ -151,28 +149,11 @@ def _pair(sources: Mapping[str, Sources], split: Path | None) -> dict[str, Pairi
 def _score(model: str, pairing: Pairing, options: ScoringOptions, *, jobs: int) -> Evaluation:
     from mr2ct.evaluation.scoring import Evaluation, score_pairs
 
-    count = jobs or min(_MOST_JOBS, os.cpu_count() or 1)
-    with _progress(model, len(pairing.pairs)) as report:
-        cases, failed = score_pairs(pairing.pairs, options, jobs=count, report=report)
+    with case_bar(model, len(pairing.pairs)) as report:
+        cases, failed = score_pairs(pairing.pairs, options, jobs=processes(jobs), report=report)
     for exclusion in failed:
         typer.echo(f"failed: {exclusion.case}: {exclusion.reason}", err=True)
     return Evaluation(model, options.protocol, cases, pairing.excluded + failed)
-
-
-@contextmanager
-def _progress(model: str, total: int) -> Iterator[Callable[[str], None]]:
-    from rich.console import Console
-    from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
-
-    columns = (TextColumn("{task.description}", markup=False), BarColumn(), MofNCompleteColumn(), TimeRemainingColumn())
-    console = Console(stderr=True)
-    with Progress(*columns, console=console, transient=True, disable=not console.is_terminal) as progress:
-        task = progress.add_task(model, total=total)
-
-        def report(case: str) -> None:
-            progress.update(task, advance=1, description=f"{model}: {case}")
-
-        yield report
 
 
 def _provenance(seed: int, options: ScoringOptions) -> Provenance:

@@ -2,15 +2,15 @@
 
 from __future__ import annotations
 
-import os
 from collections.abc import Iterator
 from contextlib import contextmanager
 from enum import StrEnum
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Protocol
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 
+from mr2ct.cli.shared import case_bar, millimetres, processes
 from mr2ct.errors import DataSetError
 
 if TYPE_CHECKING:
@@ -20,11 +20,6 @@ if TYPE_CHECKING:
     from mr2ct.datasets.splits import Split
     from mr2ct.preprocessing.pipeline import Pipeline
 
-    class _Report(Protocol):
-        def __call__(self, case: str, failure: str | None = None) -> None: ...
-
-
-_MOST_JOBS = 4
 _UNCOVERED_SHARE = 0.01  # from here on a case is named: less is a rim of a registered CT
 _LAYOUT_HELP = "auto, synthrad, folders, csv, unpaired, pictures or paired-pictures."
 _SPACING_HELP = "Voxel size of the prepared cases: 1, or 1,1,3 (left-right, back-front, feet-head)."
@@ -72,7 +67,7 @@ def preprocess(  # noqa: PLR0913
     from mr2ct.datasets.prepare import require_preparable
 
     reading = Reading(_alignment(register, resample_ct), picture_spacing_mm, hu_window, force)
-    sizes_mm = _mm(spacing_mm)
+    sizes_mm = millimetres(spacing_mm) or ()
     found = find_cases(Sources(data, mr, ct, mask), layout)
     require_told(found.cases, reading)
     pipeline = choose_pipeline(output, normalise=normalise.value, n4=n4, spacing_mm=sizes_mm)
@@ -90,13 +85,6 @@ def _alignment(register: bool, resample_ct: bool) -> str:
     if register and resample_ct:
         raise DataSetError("--register and --resample-ct exclude each other", remedy="registering resamples too")
     return "rigid" if register else "resample" if resample_ct else "same"
-
-
-def _mm(words: str) -> tuple[float, ...]:
-    """The voxel sizes in the option's words, one for each axis."""
-    from mr2ct.cli.convert import millimetres
-
-    return millimetres(words) or ()
 
 
 def _settle_split(asked: str | None, found: DataSet, path: Path, *, seed: int) -> Split | None:
@@ -150,7 +138,7 @@ def _learnt(pipeline: Pipeline, fit_on: list[Case], reading: Reading) -> Pipelin
 
     if is_learnt(pipeline):
         return pipeline
-    with _progress("learning the histogram", len(fit_on)) as report:
+    with case_bar("learning the histogram", len(fit_on)) as report:
         return learn_pipeline(pipeline, fit_on, reading, report=report)
 
 
@@ -159,10 +147,14 @@ def _prepare(found: DataSet, pipeline: Pipeline, store: Path, *, reading: Readin
     from mr2ct.datasets.store import finished_cases
 
     already = set(finished_cases(store)) & {case.case for case in found.cases}
-    count = jobs or min(_MOST_JOBS, os.cpu_count() or 1)
-    with _progress("preparing", len(found.cases), completed=len(already)) as report:
+    with case_bar("preparing", len(found.cases), completed=len(already)) as report:
         return prepare(
-            found.cases, pipeline, store, reading=reading, jobs=count, report=lambda one: report(one.case, one.reason)
+            found.cases,
+            pipeline,
+            store,
+            reading=reading,
+            jobs=processes(jobs),
+            report=lambda one: report(one.case, one.reason),
         )
 
 
@@ -183,24 +175,6 @@ def _written(split: Split | None, store: Path) -> Iterator[None]:
         if is_new and finished_cases(store) == finished:
             path.unlink(missing_ok=True)
         raise
-
-
-@contextmanager
-def _progress(doing: str, total: int, *, completed: int = 0) -> Iterator[_Report]:
-    """A bar on stderr; yields what is called with the name of each case that is done, and why it failed if it did."""
-    from rich.console import Console
-    from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
-
-    columns = (TextColumn("{task.description}", markup=False), BarColumn(), MofNCompleteColumn(), TimeRemainingColumn())
-    with Progress(*columns, console=Console(stderr=True)) as progress:
-        task = progress.add_task(doing, total=total, completed=completed)
-
-        def report(case: str, failure: str | None = None) -> None:
-            progress.update(task, advance=1, description=f"{doing}: {case}")
-            if failure is not None:
-                progress.console.print(f"failed: {case}", markup=False, highlight=False)
-
-        yield report
 
 
 def _say(summary: Summary, store: Path, split: Split | None, *, patients: set[str]) -> None:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import hashlib
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from functools import partial
@@ -19,13 +18,13 @@ from mr2ct.evaluation.tissue_metrics import DEFAULT_THRESHOLDS, TissueThresholds
 from mr2ct.geometry import require_same_geometry
 from mr2ct.io import read_volume
 from mr2ct.io.checks import require_mask_fits
+from mr2ct.io.checksum import sha256
 from mr2ct.volume import Quantity, Volume
 
 SKULL_FIGURES = ("bone_gradient_energy_percent", "brain_outline_moved_mm")
 """The figures that `ScoringOptions.skull` adds."""
 
 _NO_AIR_ABOVE_HU = -100
-_READ_BLOCK = 1 << 20
 
 
 @dataclass(frozen=True)
@@ -281,23 +280,3 @@ def _doubts(name: str, volume: Volume) -> tuple[str, ...]:
     if lowest >= _NO_AIR_ABOVE_HU:
         return (f"the {name} holds nothing below {lowest:g}; is it in HU, with air at -1000?",)
     return ()
-
-
-def sha256(path: Path) -> str:
-    """The SHA-256 of a file, or of the names and contents of a folder's files in order.
-
-    Example
-    -------
-    >>> import tempfile
-    >>> with tempfile.NamedTemporaryFile() as empty:
-    ...     sha256(Path(empty.name))[:8]
-    'e3b0c442'
-    """
-    digest = hashlib.sha256()
-    for file in [path] if path.is_file() else sorted(p for p in path.iterdir() if p.is_file()):
-        if path.is_dir():
-            digest.update(file.name.encode())
-        with file.open("rb") as opened:
-            while block := opened.read(_READ_BLOCK):
-                digest.update(block)
-    return digest.hexdigest()

@@ -7,11 +7,20 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
+from mr2ct.bundles import Bundle, EnsembleBundle
 from mr2ct.errors import InputError
-from mr2ct.inference.worklist import WorkItem
+from mr2ct.inference.worklist import WorkItem, made_by_mr2ct
+from mr2ct.io.checksum import sha256, sha256_of_files
+from mr2ct.io.dicom import is_dicom_path
+from mr2ct.io.formats import volume_suffix
+from mr2ct.io.images import FOLDER_SIDECAR, is_picture
 
 ASKED = "asked"
-"""The key of a record under which what shapes an sCT is kept: model, planes, flips, series, mask, voxel size."""
+"""The key of a record under which what shapes an sCT is kept: model and weights, planes, flips, series, mask, voxel
+size."""
+
+INPUT_CHECKSUM = "input_sha256"
+"""The key of a record under which `input_sha256` of what was converted is kept."""
 
 REMEDY = "give another -o, or --overwrite to convert again"
 
@@ -32,10 +41,12 @@ def require_as_asked(
     >>> require_as_asked(item, {"model": "best"})  # doctest: +SKIP
     """
     record = _record_of(item)
-    made_of = record.get("input")
-    if made_of is not None and Path(made_of).resolve() != item.source.resolve():
+    if INPUT_CHECKSUM in record and record[INPUT_CHECKSUM] != input_sha256(item.source):
         raise InputError(
-            f"{item.output} is there already, of another input", got=made_of, expected=str(item.source), remedy=REMEDY
+            f"{item.output} is there already, of another input",
+            got=f"one made of {record.get('input')}, as it was then",
+            expected=str(item.source),
+            remedy=REMEDY,
         )
     earlier = record.get(ASKED, {})
     for key, now in asked.items():
@@ -54,6 +65,50 @@ def require_as_asked(
                 expected="one made with it",
                 remedy=REMEDY,
             )
+
+
+def input_sha256(source: Path) -> str:
+    """The SHA-256 of the files that make up one input: another patient's of the same name has another.
+
+    Of a folder, its slices and their description; of a picture or a header, the files of the same name beside it, too.
+
+    Raises
+    ------
+    InputError : files that cannot be read.
+
+    Example
+    -------
+    >>> input_sha256(Path("mr.nii.gz"))  # doctest: +SKIP
+    """
+    try:
+        if source.is_dir():
+            return sha256_of_files(file for file in source.iterdir() if _is_slice(file))
+        if volume_suffix(source) == ".mhd" or is_picture(source):
+            return sha256_of_files(file for file in source.parent.iterdir() if _belongs_to(file, source))
+        return sha256(source)
+    except OSError as cause:
+        raise InputError(f"cannot read {source}", got=cause.strerror or str(cause)) from cause
+
+
+def weights_of(model: Bundle | EnsembleBundle) -> str:
+    """The first digits of the SHA-256 of a model's weights, an ensemble's one after the other.
+
+    Example
+    -------
+    >>> from mr2ct.bundles import find_model
+    >>> len(weights_of(find_model("brain-attention-unet")))
+    12
+    """
+    members = model.members if isinstance(model, EnsembleBundle) else (model,)
+    return ", ".join(member.description.weights_sha256[:12] for member in members)
+
+
+def _is_slice(file: Path) -> bool:
+    return file.name == FOLDER_SIDECAR or is_dicom_path(file) or (is_picture(file) and not made_by_mr2ct(file))
+
+
+def _belongs_to(file: Path, source: Path) -> bool:
+    return file.is_file() and Path(file.name.removesuffix(".json")).stem == source.stem
 
 
 def _record_of(item: WorkItem) -> dict[str, Any]:

@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from mr2ct.errors import InputError
-from mr2ct.io.dicom import is_dicom_path
+from mr2ct.io.dicom import may_hold_image
 from mr2ct.io.folder_tree import walk
 from mr2ct.io.formats import READERS, volume_name, volume_suffix
 from mr2ct.io.images import FOLDER_SIDECAR, is_picture
@@ -72,8 +72,9 @@ def worklist(
     output_format : a key of `FORMATS`.
     pictures : whether folders of PNG/JPG slices inside a tree count (their spacing must be known then).
 
-    In a tree, what mr2ct made, hidden files, `out` itself, and SynthRAD's `ct` and `mask` are left out. A folder in
-    which nothing is found is an item: reading it says what is wrong.
+    In a tree, what mr2ct made, hidden files, `out` itself, SynthRAD's `ct` and `mask`, and folders of DICOM structure
+    sets, plans, doses and reports are left out. A folder in which nothing is found is an item: reading it says what is
+    wrong.
 
     Raises
     ------
@@ -93,6 +94,17 @@ def worklist(
             items.setdefault(source.resolve(), WorkItem(source, out / folder / name))
     _require_own_outputs(tuple(items.values()))
     return tuple(items.values())
+
+
+def made_by_mr2ct(path: Path) -> bool:
+    """Whether a name is that of an sCT, a preview or a map of uncertainty.
+
+    Example
+    -------
+    >>> made_by_mr2ct(Path("out/anna_sct.nii.gz"))
+    True
+    """
+    return volume_name(path).endswith(_MADE_BY_MR2CT)
 
 
 def _found(given: Path, out: Path, *, pictures: bool) -> list[tuple[Path, Path]]:
@@ -118,15 +130,12 @@ def _walk(root: Path, out: Path, *, pictures: bool) -> Iterator[Path]:
 
 
 def _is_input(path: Path) -> bool:
-    name = volume_name(path)
-    return not (path.name.startswith(".") or name.lower() in NOT_MR or name.endswith(_MADE_BY_MR2CT))
+    return not (path.name.startswith(".") or volume_name(path).lower() in NOT_MR or made_by_mr2ct(path))
 
 
 def _is_series(folder: Path) -> bool:
-    """Whether a folder holds DICOM slices, or slices that mr2ct wrote."""
-    if (folder / FOLDER_SIDECAR).is_file():
-        return True
-    return any(is_dicom_path(file) for file in folder.iterdir())
+    """Whether a folder holds DICOM images, or slices that mr2ct wrote."""
+    return (folder / FOLDER_SIDECAR).is_file() or any(may_hold_image(file) for file in folder.iterdir())
 
 
 def _holds_pictures(folder: Path) -> bool:

@@ -25,6 +25,8 @@ def _temporary_sibling(path: Path) -> Path:
 
 
 def _write_error(path: Path, cause: OSError) -> Mr2ctError:
+    if path.name.startswith(TEMPORARY_PREFIX):  # one was made inside another: the user knows the last name alone
+        path = path.with_name(path.name.removeprefix(TEMPORARY_PREFIX).partition("-")[2])
     if cause.errno in (errno.ENOSPC, errno.EDQUOT):
         return DiskSpaceError(f"no room left on disk for {path}", remedy="free some space or write to another disk")
     return InputError(f"cannot write {path}", got=cause.strerror or str(cause), remedy="choose another output path")
@@ -103,7 +105,8 @@ def atomic_folder(path: Path | str, *, replace: bool = False) -> Iterator[Path]:
     """Yield an empty temporary folder beside `path`; it becomes `path` where the block succeeds.
 
     So a folder of that name exists only if it is complete. With `replace` an existing folder, and all that is in it,
-    gives way to the new one.
+    gives way to the new one. One that is there and empty is filled in the end: it may be the working folder or a
+    mounted one, which cannot be renamed.
 
     Raises
     ------
@@ -116,14 +119,19 @@ def atomic_folder(path: Path | str, *, replace: bool = False) -> Iterator[Path]:
     ...     _ = (temporary / "mr.txt").write_text("whole")
     """
     path = Path(path)
-    if not replace and path.exists() and (not path.is_dir() or any(path.iterdir())):
+    is_empty = path.is_dir() and all(child.name.startswith(TEMPORARY_PREFIX) for child in path.iterdir())
+    if not replace and path.exists() and not is_empty:
         raise InputError(f"{path} exists already", remedy="remove it or choose another name")
     make_folder(path.parent)
-    temporary = _temporary_sibling(path)
+    temporary = _temporary_sibling(path / "folder" if is_empty else path)
     try:
         temporary.mkdir()
         yield temporary
-        _put_in_place(temporary, path)
+        if is_empty:
+            for child in temporary.iterdir():
+                child.replace(path / child.name)
+        else:
+            _put_in_place(temporary, path)
     except OSError as cause:
         raise _write_error(path, cause) from cause
     finally:

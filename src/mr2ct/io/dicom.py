@@ -145,6 +145,25 @@ def is_dicom_path(path: Path) -> bool:
     return path.suffix.lower() in DICOM_SUFFIXES or is_dicom_file(path)
 
 
+def may_hold_image(path: Path) -> bool:
+    """Whether this is a DICOM file that holds a picture of the patient, or cannot be read.
+
+    Structure sets, plans, reports and dose do not: exports put them into folders of their own beside the images.
+
+    Example
+    -------
+    >>> may_hold_image(Path("no/such/file.dcm"))
+    False
+    """
+    if not is_dicom_path(path):
+        return False
+    try:
+        header = _read_header(path)
+    except InputError:
+        return True
+    return "Rows" in header and not str(header.get("Modality", "")).startswith("RT")
+
+
 def _read_header(path: Path) -> Any:
     import pydicom
 

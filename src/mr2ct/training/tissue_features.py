@@ -6,7 +6,6 @@ segmentation network. Here each level counts relative to its own size, and insid
 
 from __future__ import annotations
 
-import hashlib
 import json
 import os
 from collections.abc import Mapping
@@ -21,6 +20,7 @@ from torch.nn import functional as F
 
 from mr2ct.errors import BundleError
 from mr2ct.io.atomic import atomic_folder
+from mr2ct.io.checksum import sha256
 from mr2ct.models.tissue_segmenter import TissueSegmenter
 from mr2ct.training.losses import AIR, masked_mean
 
@@ -87,7 +87,7 @@ def write_segmenter(
             "format_version": FORMAT_VERSION,
             "arguments": dict(arguments),
             "hu_range": list(hu_range),
-            "weights_sha256": _sha256(weights),
+            "weights_sha256": sha256(weights),
             **facts,
         }
         (unfinished / DESCRIPTION_FILE).write_text(json.dumps(description, indent=1) + "\n", encoding="utf-8")
@@ -116,7 +116,7 @@ def read_segmenter(folder: str | os.PathLike[str], *, dims: int, hu_range: tuple
             expected=f"{dims} dimensions, {hu_range[0]:g} to {hu_range[1]:g} HU",
             remedy="train one with scripts/train_tissue_segmenter.py",
         )
-    if _sha256(place / WEIGHTS_FILE) != description["weights_sha256"]:
+    if sha256(place / WEIGHTS_FILE) != description["weights_sha256"]:
         raise BundleError(f"{place / WEIGHTS_FILE} was altered", expected=f"SHA-256 {description['weights_sha256']}")
     try:
         # without numbers of its own: drawing them would move the draws of the run that reads it
@@ -147,8 +147,3 @@ def _read_description(place: Path) -> dict[str, Any]:
     if not whole or len(description["hu_range"]) != 2:
         raise BundleError(f"{place / DESCRIPTION_FILE} is incomplete", expected=", ".join(sorted(wanted)))
     return description
-
-
-def _sha256(path: Path) -> str:
-    with path.open("rb") as file:
-        return hashlib.file_digest(file, "sha256").hexdigest()

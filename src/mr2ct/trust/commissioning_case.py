@@ -21,10 +21,10 @@ from mr2ct.evaluation.case_score import CaseScore, score_case
 from mr2ct.evaluation.image_metrics import masked_mae_hu
 from mr2ct.evaluation.path_length import path_length_report
 from mr2ct.evaluation.protocols import Protocol
-from mr2ct.evaluation.scoring import sha256
 from mr2ct.geometry import difference
 from mr2ct.hounsfield import HIGHEST_HU, LOWEST_HU
 from mr2ct.io import read_volume, write_volume
+from mr2ct.io.checksum import sha256
 from mr2ct.preprocessing.body_mask import body_mask
 from mr2ct.trust.commissioning_uncertainty import coverage_figures
 from mr2ct.trust.input_check import check_and_prepare

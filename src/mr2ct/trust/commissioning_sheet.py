@@ -13,9 +13,9 @@ from mr2ct.datasets.case_images import read_paired
 from mr2ct.datasets.cases import PairedCase
 from mr2ct.evaluation.metric_names import metric_name
 from mr2ct.evaluation.report_html import Html, Table, figure, note, paragraph, png, render_table, section, text
-from mr2ct.evaluation.scoring import sha256
 from mr2ct.evaluation.summary import software
 from mr2ct.io import read_volume
+from mr2ct.io.checksum import sha256
 from mr2ct.io.preview import preview_figure
 from mr2ct.trust.commissioning import Commissioning
 from mr2ct.trust.commissioning_case import CommissionedCase
