@@ -5,7 +5,8 @@ Arrays here are canonical (RAS) volumes (i, j, k); a slice keeps the two other a
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from itertools import groupby, islice
 from typing import Any
 
 import numpy as np
@@ -23,7 +24,11 @@ AIR = -1.0
 THINNEST_SLICE = 32
 """In voxels: of a slab thinner than this, only the slices along its wide side are used unless others are asked for."""
 
+FRAMED_TOGETHER = 4
+"""So many neighbouring slices share a frame."""
+
 OnProgress = Callable[[float], None]
+_Group = tuple[SliceFrame, NDArray[np.intp]]
 
 
 def require_plane(wanted: str) -> None:
@@ -110,16 +115,37 @@ def predict_slices(
     answer = np.full(mr.shape, AIR, dtype=np.float32)
     stacked = np.moveaxis(answer, axis, 0)
     occupied, alone = np.flatnonzero(np.any(wanted, axis=(1, 2))), len(slices) == 1
-    for start in range(0, len(occupied), engine.batch_size):
-        batch = occupied[start : start + engine.batch_size]
-        # of these slices alone: near a pole they are small
-        frame, slabs = SliceFrame.around(wanted[batch], alone=alone), _slabs(slices, batch, context_slices)
-        sheets = _answer_of_one(engine, slabs, frame, places) if alone else engine(frame.of(slabs))[:, 0]
-        for index, sheet in zip(batch, sheets, strict=True):
+    done = 0
+    for groups in _batches(_framed(wanted, occupied, alone=alone), engine.batch_size):
+        shown = [(frame, _slabs(slices, indices, context_slices)) for frame, indices in groups]
+        if alone:
+            sheets = _answer_of_one(engine, shown[0][1], shown[0][0], places)
+        else:
+            sheets = engine(np.concatenate([frame.of(slabs) for frame, slabs in shown]))[:, 0]
+        of_sheets = [(frame, index) for frame, indices in groups for index in indices]
+        for (frame, index), sheet in zip(of_sheets, sheets, strict=True):
             frame.put(sheet, stacked[index])
+        done += len(of_sheets)
         if on_progress is not None:
-            on_progress((start + len(batch)) / len(occupied))
+            on_progress(done / len(occupied))
     return answer
+
+
+def _framed(wanted: NDArray[Any], occupied: NDArray[np.intp], *, alone: bool) -> Iterator[_Group]:
+    """Neighbouring slices, a few at a time, in the frame round what is inside of these alone: near a pole it is small.
+
+    How many does not depend on the device, because what a network answers depends a little on where its frame begins.
+    """
+    for start in range(0, len(occupied), FRAMED_TOGETHER):
+        indices = occupied[start : start + FRAMED_TOGETHER]
+        yield SliceFrame.around(wanted[indices], alone=alone), indices
+
+
+def _batches(groups: Iterable[_Group], batch_size: int) -> Iterator[list[_Group]]:
+    """Groups one after another whose frames are of one size, together as long as they are no more than a batch."""
+    for _, alike in groupby(groups, key=lambda group: group[0].size):
+        while batch := list(islice(alike, max(1, batch_size // FRAMED_TOGETHER))):
+            yield batch
 
 
 def _answer_of_one(
@@ -127,7 +153,7 @@ def _answer_of_one(
 ) -> NDArray[np.float32]:
     """The mean answer to a single slice: (1, context_slices, rows, columns), and (1, rows, columns) of its frame."""
     shown = np.concatenate([frame.moved(place).of(slab) for place in places])
-    rows, columns = (stop - start for start, stop in zip(frame.start, frame.stop, strict=True))
+    rows, columns = frame.size
     answers = [
         sheet[row : row + rows, column : column + columns]
         for sheet, (row, column) in zip(engine(shown)[:, 0], places, strict=True)
@@ -146,42 +172,23 @@ def _slabs(slices: NDArray[Any], centres: NDArray[np.intp], context_slices: int)
     return slabs
 
 
-def _mean(predictions: Sequence[NDArray[np.float32]]) -> NDArray[np.float32]:
-    total = predictions[0].copy()
-    for prediction in predictions[1:]:
-        total += prediction
-    return total / np.float32(len(predictions))
-
-
-def _median(predictions: Sequence[NDArray[np.float32]]) -> NDArray[np.float32]:
-    middle = np.empty_like(predictions[0])
-    # one sheet at a time: the stack of whole volumes would be held in memory twice
-    for sheet in range(len(middle)):
-        middle[sheet] = np.median([prediction[sheet] for prediction in predictions], axis=0)
-    return middle
-
-
-FUSIONS: dict[str, Callable[[Sequence[NDArray[np.float32]]], NDArray[np.float32]]] = {
-    "mean": _mean,
-    "median": _median,
-}
-"""How the planes' answers become one: `mean` is smoother, `median` drops the one plane that disagrees."""
-
-
-def fuse(predictions: Sequence[NDArray[np.float32]], *, method: str = "mean") -> NDArray[np.float32]:
-    """One volume from several answers of one shape, voxel by voxel; a single answer is returned as it is.
+def fuse(predictions: Sequence[NDArray[np.float32]]) -> NDArray[np.float32]:
+    """The mean of several answers of one shape, voxel by voxel; a single answer is returned as it is.
 
     Raises
     ------
-    InputError : an unknown method, or nothing to fuse.
+    InputError : nothing to fuse.
 
     Example
     -------
     >>> fuse([np.zeros((1, 1, 1), np.float32), np.ones((1, 1, 1), np.float32)]).item()
     0.5
     """
-    if method not in FUSIONS:
-        raise InputError("unknown fusion", got=repr(method), expected=f"one of {', '.join(FUSIONS)}")
     if not predictions:
         raise InputError("no plane to fuse", got="none", expected="at least one")
-    return predictions[0] if len(predictions) == 1 else FUSIONS[method](predictions)
+    if len(predictions) == 1:
+        return predictions[0]
+    total = predictions[0].copy()
+    for prediction in predictions[1:]:
+        total += prediction
+    return total / np.float32(len(predictions))

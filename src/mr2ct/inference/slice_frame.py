@@ -69,6 +69,11 @@ class SliceFrame:
             stop.append(-(-(last + 1 + margin) // grid) * grid)
         return cls((start[0], start[1]), (stop[0], stop[1]))
 
+    @property
+    def size(self) -> tuple[int, int]:
+        """(rows, columns)."""
+        return self.stop[0] - self.start[0], self.stop[1] - self.start[1]
+
     def moved(self, place: tuple[int, int]) -> SliceFrame:
         """A frame that begins so many (rows, columns) before this one, on all sides of it and larger by the grid.
 
@@ -84,8 +89,7 @@ class SliceFrame:
 
     def of(self, slices: NDArray[Any]) -> NDArray[np.float32]:
         """What (..., rows, columns) hold in the frame, background where the slices have ended: float32."""
-        sizes = tuple(stop - start for start, stop in zip(self.start, self.stop, strict=True))
-        shown = np.full((*slices.shape[:-2], *sizes), BACKGROUND, dtype=np.float32)
+        shown = np.full((*slices.shape[:-2], *self.size), BACKGROUND, dtype=np.float32)
         (rows, columns), (own_rows, own_columns) = self._overlap(slices.shape)
         shown[..., own_rows, own_columns] = slices[..., rows, columns]
         return shown

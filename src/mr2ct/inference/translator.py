@@ -59,7 +59,7 @@ class Translation:
     planes : the planes that were run; empty for a 3-D network.
     seconds : by stage.
     warnings : what a person should know about this case, one sentence each.
-    record : JSON values: model, checksum, engine, planes, fusion, preprocessing with what was fitted to this case.
+    record : JSON values: model, checksum, engine, planes, preprocessing with what was fitted to this case.
     """
 
     sct: Volume
@@ -102,7 +102,6 @@ class Translator:
     network : maps (N, context_slices, *spatial) to (N, 1, *spatial) in network units.
     description : of the model; its preprocessing, HU range, planes and patch size are used.
     device : "auto", "cpu" or "cuda". precision : "auto", "fp32" or "bf16"; see `TorchEngine`.
-    fusion : how three planes become one volume, see `mr2ct.inference.planes.FUSIONS`.
     views : keys of `mr2ct.inference.views.VIEWS`; the sCT is the mean of the answers to them. None: where one plane
         alone is converted, all of them and, of a whole head in cubic voxels, tilted ones (`tilts_of`); where several
         are, the plain one, for each plane is a view of its own. A single slice is shown at all `places` in each view.
@@ -124,7 +123,6 @@ class Translator:
         *,
         device: str = "auto",
         precision: str = "auto",
-        fusion: str = "mean",
         views: Sequence[str] | None = None,
     ) -> None:
         self.known_views = FLIPS if description.flips else PLAIN
@@ -134,7 +132,6 @@ class Translator:
         self.description = description
         self.pipeline = Pipeline.from_record(description.preprocessing)
         self.engine: Engine = TorchEngine(network, device=device, precision=precision)
-        self.fusion = fusion
         self.views = None if views is None else tuple(view for view in views if view in self.known_views)
         # to ask for the plain view alone is the fast way
         self.places = ONE_PLACE if views is not None and tuple(views) == PLAIN else PLACES
@@ -262,7 +259,7 @@ class Translator:
 
     def compose(self, answers: Sequence[NDArray[np.float32]], body: PreparedBody) -> Volume:
         """The sCT on the MR's grid from the answers of all planes (network units), fused, with air outside the body."""
-        hu = self.description.hu_scaling.to_hu(fuse(answers, method=self.fusion))
+        hu = self.description.hu_scaling.to_hu(fuse(answers))
         air_hu = max(float(AIR_HU), self.description.hu_range[0])
         return self.on_input_grid(air_outside(hu, body.weight, air_hu=air_hu), body, outside=air_hu)
 
@@ -298,7 +295,6 @@ class Translator:
             "weights_sha256": self.description.weights_sha256,
             "engine": self.engine.words,
             "planes": list(planes),
-            "fusion": self.fusion,
             "views": list(views),
             "places": len(self.places) if planes and body.prepared.mr.geometry.single_slice_axis is not None else 1,
             "preprocessing": body.prepared.record,
