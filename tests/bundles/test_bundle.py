@@ -114,6 +114,8 @@ def test_a_missing_key_is_named(bundle, key):
         ({"run_this": "print(1)"}, "unknown key run_this"),
         ({"format_version": 0}, "format_version"),
         ({"hu_range": [5, 5]}, "lowest HU"),
+        ({"hu_range": [-1024, 60000]}, "HU of 16 bits, -32768 to 32767"),
+        ({"hu_range": [-40000, 3071]}, "HU of 16 bits"),
         ({"spacing_mm": [1, 0, 1]}, "spacing_mm"),
         ({"bone_levels": [0.0, 0.1]}, "darkest bone"),
         ({"bone_levels": [0.2, 0.1]}, "darkest bone"),
@@ -152,6 +154,24 @@ def test_an_unknown_network_or_argument_is_an_error(bundle):
         load_network(load_bundle(bundle.folder))
     rewrite(bundle, network={"name": "attention_unet", "arguments": {"widths": [2, 4], "in_channels": -1}})
     with pytest.raises(BundleError, match="cannot be built"):
+        load_network(load_bundle(bundle.folder))
+
+
+@pytest.mark.parametrize(
+    ("name", "arguments", "changes"),
+    [
+        ("attention_unet", {"in_channels": 1}, {"context_slices": 3}),
+        ("attention_unet", {"dims": 3}, {}),
+        ("attention_unet", {"dims": 2}, {"context_slices": 0, "planes": [], "patch_size": [16, 16, 16]}),
+        ("attention_unet", {"out_channels": 2}, {}),
+        ("multiscale_attention", {"dilations": []}, {}),
+        ("patchgan", {}, {}),
+    ],
+)
+def test_a_network_that_does_not_turn_what_is_described_into_one_image_is_an_error(bundle, name, arguments, changes):
+    widths = {} if name == "patchgan" else {"widths": [2, 4]}
+    rewrite(bundle, network={"name": name, "arguments": widths | arguments}, **changes)
+    with pytest.raises(BundleError, match=f"cannot be built; got network {name}: "):
         load_network(load_bundle(bundle.folder))
 
 

@@ -42,6 +42,14 @@ def test_a_name_and_a_folder_are_found(own_zoo):
     assert find_model("one").description.name == "one"
 
 
+def test_members_may_be_folders_below_that_of_the_ensemble(own_zoo, tiny_bundle, tmp_path, monkeypatch):
+    tiny_bundle(own_zoo / "both" / "models" / "own", seed=5)
+    write_ensemble(own_zoo, members=["one", "models/own"])
+    monkeypatch.chdir(tmp_path)
+    found = find_model(own_zoo / "both")
+    assert [member.description.name for member in found.members] == ["one", "own"]
+
+
 def test_it_is_no_bundle(own_zoo):
     write_ensemble(own_zoo)
     with pytest.raises(BundleError, match="several models"):

@@ -314,6 +314,35 @@ def test_the_sct_of_other_weights_is_not_taken_for_this_one_s(tiny_bundle, mr, t
     assert "made with another model checksum" in refused.stderr
 
 
+def test_an_sct_whose_record_is_that_of_another_format_is_not_taken_for_done(convert, mr, tmp_path):
+    write_volume(mr, tmp_path / "mr.mha")
+    given = (tmp_path / "mr.mha", "-o", tmp_path / "out", "--planes")
+    assert convert(*given, "coronal").exit_code == 0
+    assert convert(*given, "axial", "--format", "mha").exit_code == 0
+    refused = convert(*given, "axial")
+    assert refused.exit_code == 2
+    assert "how it was made is not known; got mr_sct.json, of mr_sct.mha" in " ".join(refused.stderr.split())
+    assert "skipped" in convert(*given, "axial", "--format", "mha").stdout
+
+
+@pytest.mark.parametrize("text", ['{"output": 5}', '{"input": 5, "input_sha256": 5}', '{"asked": 5}', "[]", "{"])
+def test_a_damaged_record_is_no_crash(convert, mr, tmp_path, text):
+    write_volume(mr, tmp_path / "mr.mha")
+    given = (tmp_path / "mr.mha", "-o", tmp_path / "out", "--planes", "axial")
+    assert convert(*given).exit_code == 0
+    (tmp_path / "out" / "mr_sct.json").write_text(text)
+    assert convert(*given).exit_code in {0, 2}
+
+
+def test_a_device_that_is_not_there_is_said_before_anything_is_read(model, mr, tmp_path, monkeypatch):
+    write_volume(mr, tmp_path / "mr.mha")
+    monkeypatch.setattr("mr2ct.io.read_volume", lambda *_, **__: pytest.fail("read"))
+    given = ["convert", tmp_path / "mr.mha", "-o", tmp_path / "out", "--model", model, "--device", "tpu"]
+    result = runner.invoke(app, [*map(str, given)])
+    assert result.exit_code == 2
+    assert "unknown device" in result.stderr
+
+
 def test_an_overwrite_that_fails_leaves_all_as_it_was(convert, mr, tmp_path, monkeypatch):
     write_volume(mr, tmp_path / "mr.mha")
     given = (tmp_path / "mr.mha", "-o", tmp_path / "out", "--preview")

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import shutil
 
 import numpy as np
 import pytest
@@ -96,11 +97,18 @@ def test_flips_of_one_model(own_zoo, mr, tmp_path):
         np.testing.assert_array_equal(from_python.voxels, sct)
 
 
-@pytest.mark.parametrize("choice", [["--best"], ["--model", "best"]])
-def test_best_without_flips_is_refused(own_zoo, tmp_path, choice):
+@pytest.mark.parametrize("choice", [["--best"], ["--model", "best"], ["--model", "own"]])
+def test_an_ensemble_without_flips_is_refused(own_zoo, tmp_path, choice, monkeypatch):
+    shutil.copytree(own_zoo / "best", tmp_path / "own")
+    monkeypatch.chdir(tmp_path)
     result = CliRunner().invoke(app, ["convert", "x.mha", "-o", str(tmp_path), "--no-flips", *choice])
     assert result.exit_code == 2
     assert "always has flips" in result.stderr
+
+
+def test_an_ensemble_without_flips_is_refused_in_python_too(own_zoo, mr):
+    with pytest.raises(InputError, match="always has flips"):
+        mr2ct.convert(mr, "best", device="cpu", flips=False)
 
 
 def test_two_models_at_once_are_refused(own_zoo, tmp_path):

@@ -12,6 +12,7 @@ from mr2ct.io import read_volume
 from mr2ct.models import build_network
 from mr2ct.preprocessing.pipeline import Pipeline, default_pipeline
 from mr2ct.preprocessing.resampling import ToSpacing
+from mr2ct.trust.verdict import Finding, InputVerdict, Verdict
 from mr2ct.volume import Quantity
 
 runner = CliRunner(env={"COLUMNS": "120"})
@@ -68,6 +69,22 @@ def test_the_users_own_mr_has_no_truth(phantom_demo, model, tmp_path):
     assert {path.name for path in tmp_path.iterdir()} == {"mr.nii.gz", "sct.nii.gz", "preview.png"}
     assert "MAE" not in result.stdout
     assert "peak memory" in result.stdout
+
+
+def test_an_mr_that_is_not_as_in_training_is_refused_or_warned_of(phantom_demo, model, tmp_path, monkeypatch):
+    made, _ = phantom_demo
+    thick = Finding(Verdict.WARN, "thickness", "The slices are thick.")
+    turned = Finding(Verdict.REFUSE, "orientation", "The head is upside-down.")
+    verdicts = iter([InputVerdict.of([thick]), InputVerdict.of([turned])])
+    monkeypatch.setattr("mr2ct.trust.input_check.check_and_prepare", lambda *_, **__: (next(verdicts), None))
+    words = ["demo", str(made / "mr.nii.gz"), "--model", str(model), "-o"]
+    warned = runner.invoke(app, [*words, str(tmp_path / "warned")])
+    assert warned.exit_code == 0, warned.output
+    assert "warning: The slices are thick." in warned.stderr
+    refused = runner.invoke(app, [*words, str(tmp_path / "refused")])
+    assert refused.exit_code == 2
+    assert "The head is upside-down." in refused.stderr
+    assert not (tmp_path / "refused").exists()
 
 
 def test_a_truth_left_from_an_earlier_demo_is_pointed_out(phantom_demo, model, tmp_path):

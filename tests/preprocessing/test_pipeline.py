@@ -200,6 +200,13 @@ def test_a_record_of_another_case_is_refused(small_mr):
             {"format_version": 1, "steps": [{"name": "z_score", "arguments": {"limits": 3}}]},
             "z_score with other arguments.*limits",
         ),
+        ({"format_version": 1, "steps": ["z_score"]}, "unusable preprocessing step; got 'z_score'"),
+        ({"format_version": 1, "steps": [{"name": ["z_score"]}]}, "unknown preprocessing step"),
+        ({"format_version": 1, "steps": [{"name": "z_score", "arguments": [1]}]}, "unusable preprocessing step"),
+        (
+            {"format_version": 1, "steps": [{"name": "to_spacing", "arguments": {"spacing_mm": "x"}}]},
+            "to_spacing with other arguments",
+        ),
         ({"format_version": 1, "steps": [{"name": "nyul", "arguments": {}}]}, "nyul with other arguments.*standard"),
     ],
 )

@@ -22,6 +22,8 @@ if TYPE_CHECKING:
 
 WEIGHTS_FILE, DESCRIPTION_FILE, CARD_FILE = "weights.safetensors", "bundle.json", "MODEL_CARD.md"
 
+_PROBE_VOXELS = 32
+
 
 @dataclass(frozen=True)
 class Bundle:
@@ -144,12 +146,13 @@ def load_network(bundle: Bundle) -> torch.nn.Module:
     from safetensors import SafetensorError
     from safetensors.torch import load_file
 
-    from mr2ct.models import build_network
+    from mr2ct.models import REGISTRY, build_network
 
     wanted = bundle.description.network
     try:
-        network = build_network(wanted.name, dict(wanted.arguments))
-    except (TypeError, ValueError, KeyError, RuntimeError, Mr2ctError) as error:
+        network = build_network(wanted.name, dict(wanted.arguments), among=REGISTRY).eval()
+        _require_image_to_image(network, bundle.description)
+    except (TypeError, ValueError, ArithmeticError, LookupError, RuntimeError, Mr2ctError) as error:
         raise BundleError(
             f"the model {bundle.description.name} cannot be built", got=f"network {wanted.name}: {error}"
         ) from error
@@ -159,7 +162,19 @@ def load_network(bundle: Bundle) -> torch.nn.Module:
         raise BundleError(f"{bundle.weights_path} cannot be read", got=error, expected="a safetensors file") from error
     _require_same_tensors(state, network.state_dict(), name=bundle.description.name)
     network.load_state_dict(state)
-    return network.eval()
+    return network
+
+
+def _require_image_to_image(network: torch.nn.Module, description: BundleDescription) -> None:
+    """ValueError, or what torch raises, unless the network answers what is described by one image of the same size."""
+    import torch
+
+    size = (_PROBE_VOXELS,) * description.dimensions
+    channels = max(description.context_slices, 1)
+    with torch.inference_mode():
+        answer = network(torch.zeros(1, channels, *size))
+    if answer.shape != (1, 1, *size):
+        raise ValueError(f"{channels} channels of size {size} became {tuple(answer.shape)}")
 
 
 def _require_same_tensors(

@@ -8,12 +8,15 @@ from __future__ import annotations
 
 from typing import Any, Literal
 
+import numpy as np
 from pydantic import BaseModel, ConfigDict, Field, ValidationError, field_validator, model_validator
 
 from mr2ct.bundles.evaluation_record import EvaluationRecord
 from mr2ct.bundles.provenance import Provenance
 from mr2ct.errors import BundleError
 from mr2ct.hounsfield import HuScaling
+
+_INT16 = np.iinfo(np.int16)
 
 FORMAT_VERSION = 1
 Plane = Literal["axial", "coronal", "sagittal"]
@@ -104,6 +107,8 @@ class BundleDescription(BaseModel):
     def _hu_range_is_a_range(cls, hu_range: tuple[float, float]) -> tuple[float, float]:
         if not hu_range[0] < hu_range[1]:
             raise ValueError(f"the lowest HU must be below the highest, not {hu_range}")
+        if hu_range[0] < _INT16.min or hu_range[1] > _INT16.max:
+            raise ValueError(f"an sCT holds HU of 16 bits, {_INT16.min} to {_INT16.max}, not {hu_range}")
         return hu_range
 
     @field_validator("bone_levels")

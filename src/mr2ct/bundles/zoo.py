@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from difflib import get_close_matches
+from functools import partial
 from pathlib import Path
 
 from mr2ct.bundles.bundle import DESCRIPTION_FILE, Bundle, load_bundle
@@ -48,8 +49,13 @@ def find_model(model: str | Path = DEFAULT_MODEL) -> Bundle | EnsembleBundle:
     if str(model) in shipped_ensembles():
         return find_ensemble(str(model))
     if str(model) not in shipped() and (Path(model) / ENSEMBLE_FILE).is_file():
-        return load_ensemble(model, find_bundle)
+        return load_ensemble(model, partial(_find_member, Path(model)))
     return find_bundle(model)
+
+
+def _find_member(folder: Path, name: str) -> Bundle:
+    """A shipped model, or a folder: below that of the ensemble, or wherever `name` leads."""
+    return find_bundle(folder / name if name not in shipped() and (folder / name).is_dir() else name)
 
 
 def find_ensemble(name: str) -> EnsembleBundle:

@@ -108,6 +108,7 @@ def _chosen_model(model: str | None, *, best: bool, flips: bool | None, uncertai
 def _convert_unless_done(items: Sequence[WorkItem], model: str, options: _Options, *, overwrite: bool) -> None:
     from mr2ct.bundles import find_model
     from mr2ct.inference.earlier import require_as_asked
+    from mr2ct.inference.engine import resolve_device
     from mr2ct.inference.ensemble import require_flips_known
 
     found = find_model(model)
@@ -122,6 +123,7 @@ def _convert_unless_done(items: Sequence[WorkItem], model: str, options: _Option
     if n_done:
         typer.echo(f"{n_done} of {len(items)} done already, skipped; --overwrite converts again")
     if todo:
+        resolve_device(options.device)
         if options.uncertainty:
             _require_calibrated(found)
         failures = _convert_all(todo, _Converter(found, options, asked))
@@ -152,6 +154,8 @@ class _Options:
             "flips": self.flips,
             "series": self.series,
             "spacing_mm": None if self.spacing_mm is None else list(self.spacing_mm),
+            # a whole head in one plane is shown tilted without it alone
+            "uncertainty": self.uncertainty and self.planes != "all",
             "mask": None if self.mask is None else f"{self.mask.name}, SHA-256 {input_sha256(self.mask)}",
         }
 
@@ -219,7 +223,7 @@ class _Converter:
         progress("checking", 0.0)
         verdict, prepared = check_and_prepare(mr, self.lead.description, mask=mask)
         if not chosen.force:
-            _require_fit(verdict, self.lead.description.name)
+            require_fit(verdict, self.lead.description.name)
         if chosen.uncertainty:
             uncertain = self._uncertain(mr, mask, prepared, progress)
             done = _Converted(uncertain.translation, verdict, uncertain)
@@ -292,7 +296,8 @@ def _require_calibrated(model: Bundle | EnsembleBundle) -> None:
         )
 
 
-def _require_fit(verdict: InputVerdict, model: str) -> None:
+def require_fit(verdict: InputVerdict, model: str) -> None:
+    """Raise InputError, with the reasons, where the input check refused."""
     from mr2ct.trust.verdict import Verdict
 
     if verdict.verdict is Verdict.REFUSE:

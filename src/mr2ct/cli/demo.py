@@ -12,7 +12,9 @@ import typer
 if TYPE_CHECKING:
     from rich.table import Table
 
+    from mr2ct.bundles import BundleDescription
     from mr2ct.inference import Translation
+    from mr2ct.preprocessing.pipeline import Prepared
     from mr2ct.volume import Volume
 
 
@@ -46,8 +48,9 @@ def demo(
         typer.echo(f"reading {mri} ...")
         mr, ct = _read(mri), None
     seconds = {"phantom" if mri is None else "reading": time.perf_counter() - start}
+    prepared = None if mri is None else _checked(mr, bundle.description)
     typer.echo(f"converting with {bundle.description.name} ...")
-    translation = Translator.from_bundle(bundle, device=device).translate(mr)
+    translation = Translator.from_bundle(bundle, device=device).translate(mr, prepared=prepared)
     _write(out, mr, translation.sct, ct)
     _print(translation, ct, seconds | dict(translation.seconds))
     typer.echo(f"written to {out}/: " + ", ".join(sorted(file.name for file in _files(out, ct is not None))))
@@ -65,6 +68,18 @@ def _read(mri: Path) -> Volume:
             raise
         remedy = f"use `mr2ct convert {mri} -o OUT`: {error.remedy}"
         raise type(error)(error.what, got=error.got, expected=error.expected, remedy=remedy) from error
+
+
+def _checked(mr: Volume, description: BundleDescription) -> Prepared | None:
+    """The user's MR, prepared, once the input check's warnings are said; InputError where it refuses."""
+    from mr2ct.cli.convert import require_fit
+    from mr2ct.trust.input_check import check_and_prepare
+
+    verdict, prepared = check_and_prepare(mr, description)
+    require_fit(verdict, description.name)
+    for finding in verdict.findings:
+        typer.echo(f"warning: {finding.sentence}", err=True)
+    return prepared
 
 
 def phantom_pair(seed: int, contrast: str, *, spacing_mm: float) -> tuple[Volume, Volume]:

@@ -22,6 +22,9 @@ def convert(
 ) -> Volume:
     """Turn one MR volume into an sCT: HU, int16, on the grid of the MR. For many volumes keep a `Translator`.
 
+    Only a CT and an empty or constant image are refused here; whether an MR is as in training is for
+    `mr2ct.trust.input_check.check_input` to say.
+
     Parameters
     ----------
     model : the name of a shipped model, a bundle folder, or "best": the shipped ensemble, slower and nearer to the CT.

@@ -41,6 +41,13 @@ def require_as_asked(
     >>> require_as_asked(item, {"model": "best"})  # doctest: +SKIP
     """
     record = _record_of(item)
+    if record.get("output", item.output.name) != item.output.name:
+        raise InputError(
+            f"{item.output} is there already, and how it was made is not known",
+            got=f"{item.record.name}, of {record['output']}",
+            expected="its record",
+            remedy=REMEDY,
+        )
     if INPUT_CHECKSUM in record and record[INPUT_CHECKSUM] != input_sha256(item.source):
         raise InputError(
             f"{item.output} is there already, of another input",

@@ -93,14 +93,14 @@ def load_model(
     >>> load_model(find_model("brain-attention-unet"), device="cpu", flips=True).views
     ('plain', 'mirrored')
     """
+    require_flips_known(model, flips=flips)
     if isinstance(model, EnsembleBundle):
         return Ensemble.from_bundle(model, device=device, precision=precision)
-    require_flips_known(model, flips=flips)
     return Translator.from_bundle(model, device=device, precision=precision, views=_VIEWS[flips])
 
 
 def require_flips_known(model: Bundle | EnsembleBundle, *, flips: bool | None) -> None:
-    """Raise InputError where `flips` are asked for of one model that was trained without.
+    """Raise InputError where `flips` are asked for of one model that was trained without, or an ensemble without them.
 
     Example
     -------
@@ -113,4 +113,11 @@ def require_flips_known(model: Bundle | EnsembleBundle, *, flips: bool | None) -
             got=f"flips with {model.description.name}",
             expected="the body as it is",
             remedy="leave --flips away (in Python: flips=None)",
+        )
+    if flips is False and isinstance(model, EnsembleBundle):
+        raise InputError(
+            "an ensemble always has flips",
+            got=f"no flips with {model.name}",
+            expected="the mean of its members' plain and mirrored answers",
+            remedy="leave --no-flips away (in Python: flips=None)",
         )

@@ -232,14 +232,16 @@ def _entries(record: Mapping[str, Any]) -> list[Mapping[str, Any]]:
     return steps
 
 
-def _step_from(entry: Mapping[str, Any]) -> Step:
+def _step_from(entry: object) -> Step:
+    if not isinstance(entry, Mapping) or not isinstance(entry.get("arguments", {}), Mapping):
+        raise BundleError("unusable preprocessing step", got=repr(entry), expected="an object with name and arguments")
     name = entry.get("name")
-    if name not in STEPS:
+    if not isinstance(name, str) or name not in STEPS:
         raise BundleError(
             "unknown preprocessing step", got=repr(name), expected=f"one of {', '.join(STEPS)}", remedy="upgrade mr2ct"
         )
     try:
         step: Step = STEPS[name](**entry.get("arguments", {}))
-    except TypeError as error:
+    except (TypeError, ValueError) as error:
         raise BundleError(f"preprocessing step {name} with other arguments than it has", got=str(error)) from error
     return step
