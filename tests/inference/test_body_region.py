@@ -8,7 +8,15 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from mr2ct.errors import InputError
-from mr2ct.inference.body_region import air_outside, body_weight, bounding_box
+from mr2ct.inference.body_region import (
+    ROUND_FOUND,
+    ROUND_FOUND_IN_SLICE,
+    ROUND_MASK,
+    air_outside,
+    body_weight,
+    bounding_box,
+)
+from mr2ct.inference.translator import MARGIN_MM
 
 
 @settings(deadline=None)
@@ -26,6 +34,11 @@ def test_the_box_holds_the_body_and_its_margin(voxels, margin_mm, spacing_mm):
         occupied = np.flatnonzero(mask.any(axis=tuple(a for a in range(3) if a != axis)))
         assert side.start == 0 or (occupied[0] - side.start) * spacing_mm[axis] >= margin_mm - 1e-6
         assert side.stop == mask.shape[axis] or (side.stop - 1 - occupied[-1]) * spacing_mm[axis] >= margin_mm - 1e-6
+
+
+def test_every_edge_fades_inside_the_box():
+    for kept_mm, faded_mm in (ROUND_MASK, ROUND_FOUND, ROUND_FOUND_IN_SLICE):
+        assert 0 < kept_mm < faded_mm <= MARGIN_MM
 
 
 def test_an_empty_mask_is_an_error():

@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+from itertools import combinations
+
 import numpy as np
 from hypothesis import given
 from hypothesis import strategies as st
 
 from mr2ct.geometry import SLICE_MARGIN_VOXELS
-from mr2ct.inference.slice_frame import GRID_VOXELS, VOLUME_MARGIN_VOXELS, SliceFrame
+from mr2ct.inference.slice_frame import GRID_VOXELS, PLACES, VOLUME_MARGIN_VOXELS, SliceFrame
 
 SIZES = st.tuples(st.integers(1, 3), st.integers(1, 90), st.integers(1, 90))
 
@@ -59,3 +61,10 @@ def test_a_moved_frame_holds_the_frame_and_is_as_large_wherever_it_is_moved(plac
         assert own[0] - start == place_of
         assert stop >= own[1]
         assert stop - start == own[1] - own[0] + GRID_VOXELS
+
+
+def test_places_differ_at_every_level_of_the_grid():
+    """Of two places, not even the voxels that the stem folds are the same in rows and columns."""
+    for one, other in combinations(PLACES, 2):
+        assert all(0 <= part < GRID_VOXELS for part in (*one, *other))
+        assert any((a - b) % 2 for a, b in zip(one, other, strict=True))
