@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import gzip
+import zlib
 from pathlib import Path
 
 import numpy as np
@@ -11,6 +13,7 @@ import SimpleITK as sitk
 from mr2ct.errors import GeometryError, InputError
 from mr2ct.geometry import Geometry, voxel_to_world
 from mr2ct.io import read_volume, write_volume
+from mr2ct.io.formats import read_geometry
 from mr2ct.volume import Quantity, Volume
 
 SUFFIXES = [".mha", ".mhd", ".nrrd"]
@@ -96,6 +99,102 @@ def test_damaged_compressed_voxels_are_refused(tmp_path: Path, suffix: str):
     raw.write_bytes(content)
     with pytest.raises(InputError, match="cannot read"):
         read_volume(path)
+
+
+def nrrd(encoding: str, voxels: bytes) -> bytes:
+    """5 x 4 x 3 voxels of int16, as other programs write them."""
+    header = f"""NRRD0004
+type: short
+dimension: 3
+space: left-posterior-superior
+sizes: 5 4 3
+space directions: (1,0,0) (0,1,0) (0,0,1)
+endian: little
+encoding: {encoding}
+
+"""
+    return header.encode() + voxels
+
+
+def metaimage(voxels: bytes, **entries: object) -> bytes:
+    """Compressed 5 x 4 x 3 voxels of int16, as other programs write them."""
+    usual = {"NDims": 3, "BinaryData": "True", "CompressedData": "True", "CompressedDataSize": len(voxels)}
+    usual |= {"DimSize": "5 4 3", "ElementSpacing": "1 1 1", "ElementType": "MET_SHORT"} | entries
+    lines = [f"{key} = {value}" for key, value in usual.items() if value is not None]
+    return "\n".join(["ObjectType = Image", *lines, "ElementDataFile = LOCAL\n"]).encode() + voxels
+
+
+NUMBERS = np.arange(60, dtype="<i2").reshape(3, 4, 5)
+
+
+@pytest.mark.parametrize(
+    "content",
+    [
+        nrrd("GZ\ndata file: voxels.gz", b""),
+        nrrd("gzip", gzip.compress(NUMBERS.tobytes()[:50]) + gzip.compress(NUMBERS.tobytes()[50:])),
+        nrrd("gzip\nline skip: 1\nbyte skip: 4", b"a line\n" + gzip.compress(b"skip" + NUMBERS.tobytes())),
+        nrrd("gzip", gzip.compress(NUMBERS.astype(">i2").tobytes())).replace(b"endian: little", b"endian: big"),
+        nrrd("ascii", " ".join(map(str, NUMBERS.ravel())).encode()),
+        metaimage(zlib.compress(NUMBERS.tobytes())),
+        metaimage(gzip.compress(NUMBERS.tobytes())),
+        metaimage(zlib.compress(NUMBERS.astype(">i2").tobytes()), ElementByteOrderMSB="True"),
+    ],
+    ids=["beside", "two members", "skips", "big-endian NRRD", "text", "zlib", "gzip", "big-endian MetaImage"],
+)
+def test_reads_what_other_programs_compress(tmp_path: Path, content: bytes):
+    path = tmp_path / ("x.nrrd" if content.startswith(b"NRRD") else "x.mha")
+    path.write_bytes(content)
+    (tmp_path / "voxels.gz").write_bytes(gzip.compress(NUMBERS.tobytes()))
+    np.testing.assert_array_equal(read_volume(path).voxels, NUMBERS.T)
+
+
+@pytest.mark.parametrize(
+    "content",
+    [
+        nrrd("gzip", gzip.compress(NUMBERS.tobytes() * 2)),
+        nrrd("gzip", gzip.compress(NUMBERS.tobytes())[:-8] + bytes(8)),
+        nrrd("gzip", NUMBERS.tobytes()),
+        nrrd("gzip\ndata file: LIST\nvoxels.gz", b""),
+        nrrd("bzip2", b"BZh9"),
+        nrrd("raw", NUMBERS.tobytes()[:-1]),
+        nrrd("ascii", " ".join(map(str, NUMBERS.ravel())).encode()[:-20]),
+        metaimage(zlib.compress(NUMBERS.tobytes()[:-20])),
+        metaimage(zlib.compress(NUMBERS.tobytes() * 2)),
+        metaimage(zlib.compress(NUMBERS.tobytes()[:-20]), CompressedData="1"),
+        metaimage(zlib.compress(NUMBERS.tobytes()), CompressedDataSize=None),
+        metaimage(zlib.compress(NUMBERS.tobytes()), CompressedDataSize=30),
+        metaimage(zlib.compress(NUMBERS.tobytes()), ElementType="MET_FOO"),
+    ],
+    ids=[
+        *("NRRD long", "NRRD checksum", "NRRD not packed", "NRRD list", "NRRD bzip2", "NRRD raw", "NRRD text"),
+        *("short", "long", "short, by 1", "no size", "wrong size", "no type"),
+    ],
+)
+def test_voxels_that_are_not_what_the_header_says_are_refused(tmp_path: Path, content: bytes):
+    path = tmp_path / ("x.nrrd" if content.startswith(b"NRRD") else "x.mha")
+    path.write_bytes(content)
+    with pytest.raises(InputError, match="cannot read"):
+        read_volume(path)
+
+
+@pytest.mark.parametrize("axes", ["-3", "100", "99999", "x"])
+def test_a_header_that_would_end_the_process_is_refused(tmp_path: Path, axes: str):
+    (tmp_path / "x.mha").write_bytes(metaimage(zlib.compress(NUMBERS.tobytes()), NDims=axes))
+    for read in (read_volume, read_geometry):
+        with pytest.raises(InputError, match=f"cannot read .*NDims = {axes}"):
+            read(tmp_path / "x.mha")
+
+
+@pytest.mark.parametrize("suffix", SUFFIXES)
+def test_a_fourth_axis_of_length_1_is_dropped(tmp_path: Path, suffix: str):
+    image = sitk.GetImageFromArray(NUMBERS[np.newaxis], isVector=False)
+    image.SetSpacing((1, 2, 3, 4))
+    image.SetOrigin((10, 20, 30, 40))
+    sitk.WriteImage(image, str(tmp_path / f"x{suffix}"), True)
+    volume = read_volume(tmp_path / f"x{suffix}")
+    np.testing.assert_array_equal(volume.voxels, NUMBERS.T)
+    np.testing.assert_array_equal(volume.geometry.affine[:3], [[-1, 0, 0, -10], [0, -2, 0, -20], [0, 0, 3, 30]])
+    assert read_geometry(tmp_path / f"x{suffix}") == volume.geometry
 
 
 def test_a_header_without_its_data_is_refused(tmp_path: Path):

@@ -5,10 +5,9 @@ The turn from its LPS and (z, y, x) to RAS and (i, j, k) happens here and goes n
 
 from __future__ import annotations
 
+import math
 import re
 import tempfile
-import zlib
-from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
@@ -18,6 +17,7 @@ from numpy.typing import NDArray
 from mr2ct.errors import GeometryError, InputError
 from mr2ct.geometry import Geometry
 from mr2ct.io.atomic import TEMPORARY_PREFIX, atomic_file, make_folder
+from mr2ct.io.packed_voxels import inflated_voxels, require_possible_axes, require_same_numbers
 from mr2ct.io.voxel_types import volume_from_file, voxels_for_file
 from mr2ct.volume import Quantity, Volume
 
@@ -25,35 +25,49 @@ _LPS_TO_RAS = np.diag([-1.0, -1.0, 1.0])
 
 
 def read_metaimage(path: Path, quantity: Quantity = Quantity.MR) -> Volume:
-    """Read a `.mha`, `.mhd` or `.nrrd` file. A 2-D picture becomes one voxel thick along k.
+    """Read a `.mha`, `.mhd` or `.nrrd` file.
+
+    A 2-D picture becomes one voxel thick along k; trailing axes of length 1 are dropped.
 
     Raises
     ------
-    InputError : unreadable or truncated, more than three axes, several components a voxel, complex, NaN.
+    InputError : unreadable, truncated or damaged, more than three axes, several components a voxel, complex, NaN.
     GeometryError : a singular direction matrix.
     """
     import SimpleITK as sitk  # noqa: N813
 
-    reader = sitk.ImageFileReader()
-    reader.SetFileName(str(path))
+    image = _read_whole(_open(path), path)
+    geometry = _geometry(image)
+    # SimpleITK gives (z, y, x): backwards it is (i, j, k)
+    voxels = sitk.GetArrayFromImage(image).T.reshape(geometry.shape)
+    return volume_from_file(voxels, geometry, quantity, name=str(path))
+
+
+def _read_whole(reader: Any, path: Path) -> Any:
+    """SimpleITK's image, whose voxels are those of the file."""
+    import SimpleITK as sitk  # noqa: N813
+
     try:
-        reader.ReadImageInformation()
-        _require_usable_header(reader, path)
-        _require_whole_metaimage(path)
+        voxel_bytes = sitk.Image((1, 1), reader.GetPixelID()).GetSizeOfPixelComponent()
+        inflated = inflated_voxels(path, math.prod(reader.GetSize()) * voxel_bytes)
         image = reader.Execute()
     except RuntimeError as cause:
         raise _unreadable(path, cause) from cause
-    # SimpleITK gives (z, y, x): backwards it is (i, j, k)
-    voxels = sitk.GetArrayFromImage(image).T
-    voxels = voxels.reshape(voxels.shape + (1,) * (3 - voxels.ndim))
-    geometry = Geometry((voxels.shape[0], voxels.shape[1], voxels.shape[2]), _ras_affine(image))
-    return volume_from_file(voxels, geometry, quantity, name=str(path))
+    if inflated is not None:
+        require_same_numbers(sitk.GetArrayViewFromImage(image), inflated, path)
+    return image
 
 
 def read_metaimage_geometry(path: Path) -> Geometry:
     """The grid of a `.mha`, `.mhd` or `.nrrd` file, from its header; errors as `read_metaimage`, but for the voxels."""
+    return _geometry(_open(path))
+
+
+def _open(path: Path) -> Any:
+    """A reader of SimpleITK that has read a usable header."""
     import SimpleITK as sitk  # noqa: N813
 
+    require_possible_axes(path)
     reader = sitk.ImageFileReader()
     reader.SetFileName(str(path))
     try:
@@ -61,15 +75,19 @@ def read_metaimage_geometry(path: Path) -> Geometry:
     except RuntimeError as cause:
         raise _unreadable(path, cause) from cause
     _require_usable_header(reader, path)
-    i, j, k = (*(int(n) for n in reader.GetSize()), 1)[:3]
-    return Geometry((i, j, k), _ras_affine(reader))
+    return reader
+
+
+def _geometry(image: Any) -> Geometry:
+    i, j, k = (*(int(n) for n in image.GetSize()), 1)[:3]
+    return Geometry((i, j, k), _ras_affine(image))
 
 
 def _require_usable_header(reader: Any, path: Path) -> None:
     size = tuple(int(n) for n in reader.GetSize())
     if 0 in size:
         raise InputError(f"{path} has a zero-size axis", got=f"size {size}", expected="at least one voxel each way")
-    if [n for n in size[3:] if n > 1] or len(size) > 3:
+    if max(size[3:], default=1) > 1:
         raise InputError(
             f"{path} has {len(size)} axes",
             got=f"size {size}",
@@ -101,49 +119,13 @@ def _unreadable(path: Path, cause: RuntimeError) -> InputError | GeometryError:
     )
 
 
-def _require_whole_metaimage(path: Path) -> None:
-    """Raise InputError unless compressed voxels unpack; SimpleITK gives what memory held before, without an error."""
-    if path.suffix.lower() == ".nrrd":
-        return
-    with path.open("rb") as stream:
-        lines = iter(stream.readline, b"")
-        entries = dict(_entry(line) for line in _up_to_data(lines))
-        beside = path.parent / entries.get("ElementDataFile", "")
-        local = entries.get("ElementDataFile", "").upper() == "LOCAL"
-        if entries.get("CompressedData", "").upper() != "TRUE" or not (local or beside.is_file()):
-            return
-        packed = stream.read() if local else beside.read_bytes()
-    try:
-        zlib.decompress(packed)
-    except zlib.error as cause:
-        raise InputError(
-            f"cannot read {path}",
-            got=str(cause),
-            expected="undamaged compressed voxels",
-            remedy="copy or export it again",
-        ) from cause
-
-
-def _up_to_data(lines: Iterator[bytes]) -> Iterator[str]:
-    """The header of a MetaImage: all lines up to and with ElementDataFile, which is the last by its definition."""
-    for line in lines:
-        text = line.decode("latin-1")
-        yield text
-        if text.startswith("ElementDataFile"):
-            return
-
-
-def _entry(line: str) -> tuple[str, str]:
-    key, _, value = line.partition("=")
-    return key.strip(), value.strip()
-
-
 def _ras_affine(image: Any) -> NDArray[np.float64]:
     """(4, 4) RAS+ mm of a SimpleITK image; a 2-D image is taken as an axial slice 1 mm thick."""
-    n = image.GetDimension()
+    axes = image.GetDimension()
+    n = min(axes, 3)
     affine = np.eye(4)
-    affine[:n, :n] = np.reshape(image.GetDirection(), (n, n)) * np.array(image.GetSpacing())
-    affine[:n, 3] = image.GetOrigin()
+    affine[:n, :n] = (np.reshape(image.GetDirection(), (axes, axes)) * image.GetSpacing())[:n, :n]
+    affine[:n, 3] = image.GetOrigin()[:n]
     affine[:3] = _LPS_TO_RAS @ affine[:3]
     # -0.0 would be written as a minus sign
     return affine + 0.0
