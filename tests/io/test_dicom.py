@@ -16,6 +16,7 @@ from pydicom.uid import BasicTextSRStorage, ImplicitVRLittleEndian, JPEGLossless
 from mr2ct.errors import GeometryError, InputError
 from mr2ct.io import read_volume
 from mr2ct.io.dicom import is_dicom_file, list_series
+from mr2ct.io.dicom_unpack import unpacked
 from mr2ct.volume import Quantity
 
 
@@ -301,26 +302,59 @@ def test_run_length_coding(make_series: Any):
     )
 
 
-@pytest.fixture
-def packed_ct(make_series: Any, tmp_path: Path) -> tuple[Path, np.ndarray]:
-    """A CT slice in JPEG lossless, which pydicom alone does not read, and its HU (i, j, k)."""
-    folder = make_series(heights_mm=[0], Modality="CT", RescaleSlope=1, RescaleIntercept=-1024)
-    path = tmp_path / "packed.dcm"
+def pack(source: Path, path: Path) -> Path:
+    """In JPEG lossless, which pydicom alone does not read."""
     writer = sitk.ImageFileWriter()
     writer.SetImageIO("GDCMImageIO")
     writer.KeepOriginalImageUIDOn()
     writer.UseCompressionOn()
     writer.SetCompressor("JPEG")
     writer.SetFileName(str(path))
-    writer.Execute(sitk.ReadImage(str(next(folder.iterdir()))))
+    writer.Execute(sitk.ReadImage(str(source)))
     assert pydicom.dcmread(path).file_meta.TransferSyntaxUID == JPEGLosslessSV1
-    return path, read_volume(folder, quantity=Quantity.HU).voxels
+    return path
+
+
+@pytest.fixture
+def packed_ct(make_series: Any, tmp_path: Path) -> tuple[Path, np.ndarray]:
+    """A CT slice in JPEG lossless, and its HU (i, j, k)."""
+    folder = make_series(heights_mm=[0], Modality="CT", RescaleSlope=1, RescaleIntercept=-1024)
+    expected = read_volume(folder, quantity=Quantity.HU).voxels
+    return pack(next(folder.iterdir()), tmp_path / "packed.dcm"), expected
 
 
 def test_what_pydicom_cannot_unpack_gdcm_does(packed_ct: tuple[Path, np.ndarray]):
     path, expected = packed_ct
     volume = read_volume(path, quantity=Quantity.HU, force=True)
     np.testing.assert_array_equal(volume.voxels, expected)
+
+
+@pytest.mark.parametrize(("modality", "quantity"), [("MR", Quantity.MR), ("CT", Quantity.HU)])
+def test_packed_and_plain_pixels_have_the_same_values(make_series: Any, modality: str, quantity: Quantity):
+    plain = make_series(Modality=modality, RescaleSlope=1, RescaleIntercept=0, BitsStored=16, HighBit=15)
+    attributes = {"PhotometricInterpretation": "MONOCHROME1", "RescaleSlope": 1.3, "RescaleIntercept": -7}
+    packed = plain.with_name("packed")
+    packed.mkdir()
+    for path in plain.iterdir():
+        for image in pydicom.dcmread(pack(path, packed / path.name)), pydicom.dcmread(path):
+            original = pydicom.dcmread(path)
+            for keyword in ("ImagePositionPatient", "ImageOrientationPatient", "PixelSpacing", "SeriesInstanceUID"):
+                image[keyword] = original[keyword]
+            for keyword, value in attributes.items():
+                setattr(image, keyword, value)
+            image.save_as(image.filename)
+    volume = read_volume(packed, quantity=quantity, force=True)
+    assert volume.geometry.shape == (6, 5, 4)
+    np.testing.assert_array_equal(volume.voxels, read_volume(plain, quantity=quantity).voxels)
+
+
+def test_unpacked_pixels_stay_on_disk_and_no_longer_than_needed(packed_ct: tuple[Path, np.ndarray]):
+    with unpacked([packed_ct[0]]) as pixels:
+        held = pixels[packed_ct[0]]
+        file = Path(held.base.filename)
+        assert isinstance(held, np.memmap)
+        assert file.is_file()
+    assert not file.parent.exists()
 
 
 def test_packed_pixels_that_are_damaged(packed_ct: tuple[Path, np.ndarray]):

@@ -17,7 +17,7 @@ from mr2ct.errors import GeometryError, InputError
 from mr2ct.geometry import Geometry
 from mr2ct.io.dicom_frames import HEADER_TAGS, Frame, frames_of
 from mr2ct.io.dicom_grid import stack
-from mr2ct.io.dicom_unpack import needs_unpacking, unpack
+from mr2ct.io.dicom_unpack import needs_unpacking, unpacked
 from mr2ct.io.folder_tree import files_below
 from mr2ct.io.voxel_types import volume_from_file
 from mr2ct.volume import Quantity, Volume
@@ -107,7 +107,8 @@ def read_dicom(
             remedy="give the slices of each frame of reference a folder of their own",
         )
     ordered, geometry = stack(frames, frame_of_reference_uid=uids.pop() or None)
-    voxels = _read_voxels(ordered, geometry, quantity, _unpacked(chosen.headers))
+    with unpacked(_packed_files(chosen.headers)) as pixels:
+        voxels = _read_voxels(ordered, geometry, quantity, pixels)
     return volume_from_file(voxels, geometry, quantity, name=str(path))
 
 
@@ -234,8 +235,8 @@ def _require_modality(summary: SeriesSummary, quantity: Quantity, force: bool) -
     )
 
 
-def _unpacked(headers: Sequence[tuple[Path, Any]]) -> dict[Path, NDArray[Any]]:
-    """The pixels, rescaled, of those files that pydicom cannot decompress."""
+def _packed_files(headers: Sequence[tuple[Path, Any]]) -> list[Path]:
+    """Those files that pydicom cannot decompress."""
     packed = [(path, header) for path, header in headers if needs_unpacking(header)]
     for path, header in packed:
         if int(header.get("NumberOfFrames") or 1) > 1:
@@ -244,24 +245,24 @@ def _unpacked(headers: Sequence[tuple[Path, Any]]) -> dict[Path, NDArray[Any]]:
                 got=header.file_meta.TransferSyntaxUID.name,
                 remedy="pip install pylibjpeg pylibjpeg-libjpeg, or export the series uncompressed",
             )
-    return unpack([path for path, _ in packed]) if packed else {}
+    return [path for path, _ in packed]
 
 
 def _read_voxels(
-    ordered: Sequence[Frame], geometry: Geometry, quantity: Quantity, unpacked: dict[Path, NDArray[Any]]
+    ordered: Sequence[Frame], geometry: Geometry, quantity: Quantity, unpacked_pixels: dict[Path, NDArray[Any]]
 ) -> NDArray[Any]:
     """(i, j, k) values; laid out slice after slice, as they are read."""
     voxels = np.empty((len(ordered), *geometry.shape[1::-1]), dtype=_value_type(ordered))
     loaded: tuple[Path | None, NDArray[Any]] = (None, np.empty(0))
     for k, frame in enumerate(ordered):
-        rescaled = frame.path in unpacked
         if loaded[0] != frame.path:
-            loaded = (frame.path, unpacked[frame.path] if rescaled else _decode(frame.path))
+            in_file = unpacked_pixels[frame.path] if frame.path in unpacked_pixels else _decode(frame.path)
+            loaded = (frame.path, in_file)
         pixels = loaded[1]
-        values = pixels[frame.index] if pixels.ndim == 3 else pixels
-        if values.shape != voxels.shape[1:]:
-            raise InputError(f"{frame.path} contradicts itself", got=values.shape, expected=voxels.shape[1:])
-        voxels[k] = _to_values(values, frame, rescaled=rescaled, mr=quantity is Quantity.MR)
+        stored = pixels[frame.index] if pixels.ndim == 3 else pixels
+        if stored.shape != voxels.shape[1:]:
+            raise InputError(f"{frame.path} contradicts itself", got=stored.shape, expected=voxels.shape[1:])
+        voxels[k] = _to_values(stored, frame, mr=quantity is Quantity.MR)
     return voxels.transpose(2, 1, 0)
 
 
@@ -274,9 +275,9 @@ def _value_type(frames: Sequence[Frame]) -> type[np.int16] | type[np.float32]:
     return np.int16
 
 
-def _to_values(stored: NDArray[Any], frame: Frame, *, rescaled: bool, mr: bool) -> NDArray[Any]:
+def _to_values(stored: NDArray[Any], frame: Frame, *, mr: bool) -> NDArray[Any]:
     values = stored
-    if not rescaled and (frame.slope, frame.intercept) != (1, 0):
+    if (frame.slope, frame.intercept) != (1, 0):
         values = stored * np.float32(frame.slope) + np.float32(frame.intercept)
     if frame.inverted and mr:
         lowest, highest = (frame.slope * end + frame.intercept for end in frame.stored_range)

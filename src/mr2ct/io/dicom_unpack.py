@@ -9,7 +9,8 @@ import json
 import subprocess
 import sys
 import tempfile
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
@@ -18,18 +19,34 @@ from numpy.typing import NDArray
 
 from mr2ct.errors import InputError
 
+# GDCM is shown the pixels alone, so that it neither rescales them nor turns MONOCHROME1 over
 _PROGRAM = """
 import json, sys
 import numpy as np
+import pydicom
 import SimpleITK as sitk
-target, *paths = json.load(sys.stdin)
-pixels = []
-for path in paths:
+target, bare, *paths = json.load(sys.stdin)
+keywords = "Rows Columns SamplesPerPixel BitsAllocated BitsStored HighBit PixelRepresentation PixelData".split()
+stored = None
+for n, path in enumerate(paths):
+    image = pydicom.dcmread(path)
+    pixels = pydicom.Dataset()
+    pixels.file_meta = image.file_meta
+    for keyword in keywords:
+        if keyword in image:
+            pixels.add(image[keyword])
+    pixels.PhotometricInterpretation = "MONOCHROME2"
+    pixels.SOPClassUID = pydicom.uid.SecondaryCaptureImageStorage
+    pixels.SOPInstanceUID = pydicom.uid.generate_uid()
+    pydicom.dcmwrite(bare, pixels)
     reader = sitk.ImageFileReader()
     reader.SetImageIO("GDCMImageIO")
-    reader.SetFileName(path)
-    pixels.append(sitk.GetArrayFromImage(reader.Execute())[0])
-np.save(target, np.stack(pixels))
+    reader.SetFileName(bare)
+    slice_pixels = sitk.GetArrayFromImage(reader.Execute())[0]
+    if stored is None:
+        stored = np.lib.format.open_memmap(target, "w+", np.float32, (len(paths), *slice_pixels.shape))
+    stored[n] = slice_pixels
+stored.flush()
 """
 
 
@@ -46,24 +63,33 @@ def needs_unpacking(header: Any) -> bool:
         return True
 
 
-def unpack(paths: Sequence[Path]) -> dict[Path, NDArray[Any]]:
-    """Path -> (rows, columns) of single-frame images of one size, slope and intercept applied.
+@contextmanager
+def unpacked(paths: Sequence[Path]) -> Iterator[dict[Path, NDArray[Any]]]:
+    """Yield path -> stored pixels (rows, columns) of single-frame images of one size, float32, on disk until it ends.
 
     Raises
     ------
     InputError : damaged, or compressed in a way that GDCM does not know either.
     """
+    if not paths:
+        yield {}
+        return
     with tempfile.TemporaryDirectory() as folder:
         target = Path(folder) / "pixels.npy"
-        done = subprocess.run(
-            [sys.executable, "-c", _PROGRAM],
-            input=json.dumps([str(target), *map(str, paths)]),
-            capture_output=True,
-            text=True,
-            check=False,
-        )
-        if done.returncode == 0 and target.is_file():
-            return dict(zip(paths, np.load(target), strict=True))
+        _unpack(paths, target)
+        yield dict(zip(paths, np.load(target, mmap_mode="r"), strict=True))
+
+
+def _unpack(paths: Sequence[Path], target: Path) -> None:
+    done = subprocess.run(
+        [sys.executable, "-c", _PROGRAM],
+        input=json.dumps([str(target), str(target.with_name("bare.dcm")), *map(str, paths)]),
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+    if done.returncode == 0 and target.is_file():
+        return
     said = done.stderr.strip().rpartition("\n")[2][:200]
     raise InputError(
         f"cannot decompress the DICOM images in {paths[0].parent}",
