@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import shutil
+import struct
 from pathlib import Path
 from typing import Any
 
@@ -10,8 +11,21 @@ import numpy as np
 import pydicom
 import pytest
 import SimpleITK as sitk
+from pydicom.datadict import dictionary_VR
+from pydicom.dataelem import DataElement
 from pydicom.dataset import FileDataset
-from pydicom.uid import BasicTextSRStorage, ImplicitVRLittleEndian, JPEGLosslessSV1, RLELossless
+from pydicom.filebase import DicomBytesIO
+from pydicom.filewriter import write_dataset
+from pydicom.tag import Tag
+from pydicom.uid import (
+    UID,
+    BasicTextSRStorage,
+    ExplicitVRBigEndian,
+    ExplicitVRLittleEndian,
+    ImplicitVRLittleEndian,
+    JPEGLosslessSV1,
+    RLELossless,
+)
 
 from mr2ct.errors import GeometryError, InputError
 from mr2ct.io import read_volume
@@ -252,12 +266,95 @@ def test_a_skewed_orientation(make_series: Any):
         ({"PixelData": bytes(40)}, "cannot read|truncated"),
         ({"Rows": 5000}, "is truncated"),
         ({"BitsAllocated": 12}, "cannot read|truncated"),
+        ({"BitsStored": 20}, "contradicts itself; got 20 bits stored of 16"),
+        ({"BitsAllocated": 60000, "BitsStored": 60000}, "contradicts itself"),
     ],
     ids=lambda value: "-".join(value) if isinstance(value, dict) else "",
 )
 def test_a_slice_that_cannot_be_used(make_series: Any, attributes: dict[str, object], message: str):
     with pytest.raises(InputError, match=message):
         read_volume(make_series(edit=spoil_last(**attributes)))
+
+
+def spoil_value(path: Path, keyword: str, said: str) -> None:
+    """Put text where a number, or another kind of text, belongs, as no writer of pydicom would."""
+    image, tag = pydicom.dcmread(path), Tag(keyword)
+    image[tag] = DataElement(tag, "LO", said)
+    image.save_as(path)
+    head = struct.pack("<HH", tag.group, tag.element)
+    path.write_bytes(path.read_bytes().replace(head + b"LO", head + dictionary_VR(tag).encode()))
+
+
+@pytest.mark.parametrize(
+    ("keyword", "said"),
+    [
+        ("SeriesNumber", "abc"),
+        ("SeriesNumber", "1\\2"),
+        ("NumberOfFrames", "x"),
+        ("SliceThickness", "thick"),
+        ("RescaleSlope", "x"),
+        ("RescaleSlope", "1\\2"),
+        ("RescaleIntercept", "nan"),
+        ("PixelSpacing", "a\\b"),
+        ("ImagePositionPatient", "1\\2\\x"),
+        ("Rows", "abcd"),
+        ("BitsStored", "abcd"),
+    ],
+)
+def test_a_malformed_header(make_series: Any, keyword: str, said: str):
+    folder = make_series()
+    path = sorted(folder.iterdir())[0]
+    spoil_value(path, keyword, said)
+    with pytest.raises(InputError, match=rf"cannot read .*{path.name}; got {keyword}: "):
+        read_volume(folder)
+
+
+def test_a_header_whose_bytes_are_no_attributes(make_series: Any):
+    folder = make_series()
+    path = sorted(folder.iterdir())[0]
+    path.write_bytes(path.read_bytes().replace(b"\x28\x00\x10\x00US", b"\x28\x00\x10\x00U\x01"))
+    with pytest.raises(InputError, match=rf"cannot read .*{path.name}"):
+        read_volume(folder)
+
+
+def test_an_empty_slope_is_none(make_series: Any):
+    folder = make_series(heights_mm=[0])
+    spoil_value(next(folder.iterdir()), "RescaleSlope", " ")
+    np.testing.assert_array_equal(read_volume(folder).voxels, make_series.stored[..., :1])
+
+
+@pytest.mark.parametrize("syntax", [b"1.2.840.113619.5.2", b"1.2.3.4"])
+def test_a_transfer_syntax_that_no_one_knows(make_series: Any, syntax: bytes):
+    folder = make_series(heights_mm=[0])
+    path = next(folder.iterdir())
+    path.write_bytes(path.read_bytes().replace(b"1.2.840.10008.1.2.1\0", syntax.ljust(20, b"\0")))
+    with pytest.raises(InputError, match=rf"no decoder for .*; got transfer syntax {syntax.decode()}"):
+        read_volume(folder)
+
+
+@pytest.mark.parametrize("syntax", [ImplicitVRLittleEndian, ExplicitVRLittleEndian, ExplicitVRBigEndian])
+def test_files_that_begin_with_their_attributes(make_series: Any, syntax: UID):
+    folder = make_series()
+    big = syntax == ExplicitVRBigEndian
+    for path in folder.iterdir():
+        image = pydicom.dcmread(path)
+        if big:
+            image.PixelData = image.pixel_array.astype(">u2").tobytes()
+            image["PixelData"].VR = "OW"
+        with DicomBytesIO() as attributes:
+            attributes.is_implicit_VR, attributes.is_little_endian = syntax.is_implicit_VR, not big
+            write_dataset(attributes, pydicom.Dataset(image))
+            path.write_bytes(attributes.getvalue())
+    np.testing.assert_array_equal(read_volume(folder).voxels, make_series.stored)
+
+
+def test_compressed_pixels_that_do_not_say_how(make_series: Any):
+    folder = make_series(heights_mm=[0], edit=lambda n, image: image.compress(RLELossless))
+    path = next(folder.iterdir())
+    content = path.read_bytes()
+    path.write_bytes(content[144 + int.from_bytes(content[140:144], "little") :])
+    with pytest.raises(InputError, match="compressed pixels without a transfer syntax"):
+        read_volume(folder)
 
 
 @pytest.mark.parametrize("keep", [0, 100, 300, -30])

@@ -83,6 +83,15 @@ def test_a_frame_without_position(enhanced_file: Enhanced):
         read_volume(path)
 
 
+def test_a_malformed_value_in_a_group(enhanced_file: Enhanced):
+    path, image, _ = enhanced_file
+    image.PerFrameFunctionalGroupsSequence[2].PixelValueTransformationSequence[0].RescaleSlope = "3.14"
+    image.save_as(path)
+    path.write_bytes(path.read_bytes().replace(b"3.14", b"3,14"))
+    with pytest.raises(InputError, match=r"cannot read .*enhanced\.dcm; got RescaleSlope: .*'3,14'"):
+        read_volume(path)
+
+
 def test_without_shared_groups(enhanced_file: Enhanced):
     path, image, _ = enhanced_file
     del image.SharedFunctionalGroupsSequence

@@ -15,7 +15,7 @@ from numpy.typing import NDArray
 
 from mr2ct.errors import GeometryError, InputError
 from mr2ct.geometry import Geometry
-from mr2ct.io.dicom_frames import HEADER_TAGS, Frame, frames_of
+from mr2ct.io.dicom_frames import HEADER_TAGS, Frame, frames_of, require_usable_values
 from mr2ct.io.dicom_grid import stack
 from mr2ct.io.dicom_unpack import needs_unpacking, unpacked
 from mr2ct.io.folder_tree import files_below
@@ -118,6 +118,7 @@ def _find_series(path: Path) -> list[_Series]:
         header = _read_header(file)
         # reports and structure sets have no pixels
         if "Rows" in header:
+            require_usable_values(header, file)
             groups.setdefault(str(header.get("SeriesInstanceUID", "")), []).append((file, header))
     if not groups:
         raise InputError(
@@ -171,13 +172,12 @@ def _read_header(path: Path) -> Any:
     try:
         # force: old files lack the preamble
         header = pydicom.dcmread(path, stop_before_pixels=True, specific_tags=list(HEADER_TAGS), force=True)
-        if not header:
-            raise InputError(f"{path} is not a DICOM file", remedy="remove it from the folder, or copy it again")
-        return header
-    except (OSError, EOFError, ValueError, AttributeError, KeyError, NotImplementedError) as cause:
+    # whatever pydicom raises, of which it has many kinds; here and below
+    except Exception as cause:
         raise _unreadable(path, cause) from cause
-    except pydicom.errors.InvalidDicomError as cause:
-        raise _unreadable(path, cause) from cause
+    if not header:
+        raise InputError(f"{path} is not a DICOM file", remedy="remove it from the folder, or copy it again")
+    return header
 
 
 def _unreadable(path: Path, cause: Exception) -> InputError:
@@ -196,8 +196,7 @@ def _summary(uid: str, headers: Sequence[tuple[Path, Any]]) -> SeriesSummary:
 
 
 def _series_number(series: _Series) -> int:
-    number = series.headers[0][1].get("SeriesNumber")
-    return int(number) if number is not None else 0
+    return int(series.headers[0][1].get("SeriesNumber") or 0)
 
 
 def _choose(found: Sequence[_Series], wanted: str | int | None, path: Path) -> _Series:
@@ -237,7 +236,7 @@ def _require_modality(summary: SeriesSummary, quantity: Quantity, force: bool) -
 
 def _packed_files(headers: Sequence[tuple[Path, Any]]) -> list[Path]:
     """Those files that pydicom cannot decompress."""
-    packed = [(path, header) for path, header in headers if needs_unpacking(header)]
+    packed = [(path, header) for path, header in headers if needs_unpacking(header, path)]
     for path, header in packed:
         if int(header.get("NumberOfFrames") or 1) > 1:
             raise InputError(
@@ -290,6 +289,19 @@ def _decode(path: Path) -> NDArray[Any]:
     import pydicom
 
     try:
-        return np.asarray(pydicom.dcmread(path, force=True).pixel_array)
-    except (OSError, EOFError, ValueError, AttributeError, KeyError, RuntimeError, NotImplementedError) as cause:
+        image = pydicom.dcmread(path, force=True)
+        if not image.file_meta.get("TransferSyntaxUID"):
+            _assume_plain_pixels(image)
+        return np.asarray(image.pixel_array)
+    except Exception as cause:
         raise _unreadable(path, cause) from cause
+
+
+def _assume_plain_pixels(image: Any) -> None:
+    """Files that do not name their transfer syntax have the default one (PS3.5 section 10.1), uncompressed."""
+    from pydicom.uid import ExplicitVRBigEndian, ImplicitVRLittleEndian
+
+    if image["PixelData"].is_undefined_length:
+        raise ValueError("compressed pixels without a transfer syntax")
+    little_endian = image.original_encoding[1]
+    image.file_meta.TransferSyntaxUID = ImplicitVRLittleEndian if little_endian else ExplicitVRBigEndian

@@ -40,6 +40,13 @@ HEADER_TAGS = [
     "SharedFunctionalGroupsSequence",
     "PerFrameFunctionalGroupsSequence",
 ]
+_MACROS = (
+    "PlanePositionSequence",
+    "PlaneOrientationSequence",
+    "PixelMeasuresSequence",
+    "PixelValueTransformationSequence",
+)
+_MOST_BITS = 64
 
 
 @dataclass(frozen=True)
@@ -71,6 +78,63 @@ class Frame:
     inverted: bool
 
 
+def require_usable_values(dataset: Any, path: Path) -> None:
+    """Raise InputError where an attribute of `HEADER_TAGS` holds something else than it must, here or in its groups.
+
+    pydicom converts values when they are asked for: without this they would fail wherever that is.
+    """
+    for keyword in (*HEADER_TAGS, *_MACROS):
+        try:
+            value = dataset.get(keyword)
+            if value not in (None, ""):
+                _require_kind(value, keyword, path)
+        except InputError:
+            raise
+        # whatever pydicom raises, of which it has many kinds
+        except Exception as cause:
+            raise InputError(
+                f"cannot read {path}",
+                got=f"{keyword}: {' '.join(str(cause).split())[:200]}",
+                expected="a DICOM image as the standard has it",
+                remedy="export the series again, or leave this file out",
+            ) from cause
+
+
+def _require_kind(value: Any, keyword: str, path: Path) -> None:
+    from pydicom.datadict import dictionary_VM, dictionary_VR
+    from pydicom.multival import MultiValue
+
+    kind = dictionary_VR(keyword)
+    if kind == "SQ":
+        for item in value:
+            require_usable_values(item, path)
+    elif kind in ("IS", "US"):
+        int(value)
+    elif kind == "DS":
+        numbers = [float(number) for number in (value if isinstance(value, MultiValue) else [value])]
+        if dictionary_VM(keyword) == "1" and not (len(numbers) == 1 and math.isfinite(numbers[0])):
+            raise ValueError(f"{value} is not one number")
+    elif not isinstance(value, str | MultiValue):
+        raise TypeError(f"{value} is no text")
+
+
+def transfer_syntax(header: Any, path: Path) -> Any:
+    """The TransferSyntaxUID (a pydicom UID), or None where a file does not say; InputError where it is unknown."""
+    from pydicom.uid import UID
+
+    said = header.file_meta.get("TransferSyntaxUID") if hasattr(header, "file_meta") else None
+    if not said:
+        return None
+    syntax = UID(str(said))
+    if not syntax.is_transfer_syntax:
+        raise InputError(
+            f"no decoder for {path}",
+            got=f"transfer syntax {syntax}",
+            remedy="export the series uncompressed (Explicit VR Little Endian)",
+        )
+    return syntax
+
+
 def frames_of(header: Any, path: Path) -> list[Frame]:
     """The frames of one image file, from its header (a pydicom Dataset read with `HEADER_TAGS`).
 
@@ -78,6 +142,7 @@ def frames_of(header: Any, path: Path) -> list[Frame]:
     ------
     InputError : colour, a mosaic, a multi-frame image without functional groups, a missing or malformed attribute.
     """
+    transfer_syntax(header, path)
     _require_grey(header, path)
     n_frames = int(header.get("NumberOfFrames") or 1)
     _require_whole(header, path, n_frames)
@@ -96,14 +161,6 @@ def frames_of(header: Any, path: Path) -> list[Frame]:
             f"{path} contradicts itself", got=f"{len(per_frame)} functional groups", expected=f"{n_frames}, one a frame"
         )
     return [_frame(path, n, _macros(own, shared), header) for n, own in enumerate(per_frame)]
-
-
-_MACROS = (
-    "PlanePositionSequence",
-    "PlaneOrientationSequence",
-    "PixelMeasuresSequence",
-    "PixelValueTransformationSequence",
-)
 
 
 def _group(parent: Any, keyword: str) -> Any:
@@ -141,7 +198,7 @@ def _frame(path: Path, index: int, groups: Iterable[Any], header: Any) -> Frame:
 
 
 def _first(groups: Iterable[Any], keyword: str) -> Any:
-    return next((group.get(keyword) for group in groups if group.get(keyword) is not None), None)
+    return next((group.get(keyword) for group in groups if group.get(keyword) not in (None, "")), None)
 
 
 def _numbers(groups: Iterable[Any], keyword: str, n: int, path: Path) -> tuple[float, ...]:
@@ -175,10 +232,14 @@ def _require_grey(header: Any, path: Path) -> None:
 
 def _require_whole(header: Any, path: Path, n_frames: int) -> None:
     """An uncompressed file is at least as long as its pixels; checked before anything is allocated."""
-    syntax = header.file_meta.get("TransferSyntaxUID") if hasattr(header, "file_meta") else None
+    allocated = int(header.get("BitsAllocated") or 16)
+    stored = int(header.get("BitsStored") or allocated)
+    if not 1 <= stored <= allocated <= _MOST_BITS:
+        raise InputError(f"{path} contradicts itself", got=f"{stored} bits stored of {allocated}")
+    syntax = transfer_syntax(header, path)
     if syntax is not None and (syntax.is_compressed or syntax.is_deflated):
         return
-    n_bytes = n_frames * int(header.Rows) * int(header.Columns) * int(header.get("BitsAllocated") or 16) // 8
+    n_bytes = n_frames * int(header.Rows) * int(header.Columns) * allocated // 8
     size = path.stat().st_size
     if size < n_bytes:
         raise InputError(

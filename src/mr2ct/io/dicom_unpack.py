@@ -18,6 +18,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from mr2ct.errors import InputError
+from mr2ct.io.dicom_frames import transfer_syntax
 
 # GDCM is shown the pixels alone, so that it neither rescales them nor turns MONOCHROME1 over
 _PROGRAM = """
@@ -50,11 +51,11 @@ stored.flush()
 """
 
 
-def needs_unpacking(header: Any) -> bool:
+def needs_unpacking(header: Any, path: Path) -> bool:
     """Whether pydicom lacks a decoder for the pixels of a file, by the header of it (a pydicom Dataset)."""
     from pydicom.pixels import get_decoder
 
-    syntax = header.file_meta.get("TransferSyntaxUID") if hasattr(header, "file_meta") else None
+    syntax = transfer_syntax(header, path)
     if syntax is None or not syntax.is_compressed:
         return False
     try:
