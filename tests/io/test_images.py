@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import json
+import struct
+import zlib
 from pathlib import Path
 
 import numpy as np
@@ -83,6 +85,26 @@ def test_grey_in_colour_clothes(tmp_path: Path):
 def test_colour_is_refused(tmp_path: Path):
     with pytest.raises(InputError, match="is a colour picture"):
         read_volume(save(tmp_path / "c.png", np.stack([RAMP, RAMP, 255 - RAMP], axis=-1)), spacing_mm=1)
+
+
+def png16(path: Path, picture: np.ndarray, kind: int) -> Path:
+    """A 16-bit PNG of colour type 2 (RGB), 4 (grey and alpha) or 6 (RGBA), which Pillow does not write."""
+    rows, columns, _ = picture.shape
+
+    def chunk(name: bytes, content: bytes) -> bytes:
+        return struct.pack(">I", len(content)) + name + content + struct.pack(">I", zlib.crc32(name + content))
+
+    lines = b"".join(b"\0" + row.astype(">u2").tobytes() for row in picture)
+    head = chunk(b"IHDR", struct.pack(">IIBBBBB", columns, rows, 16, kind, 0, 0, 0))
+    path.write_bytes(b"\x89PNG\r\n\x1a\n" + head + chunk(b"IDAT", zlib.compress(lines)) + chunk(b"IEND", b""))
+    return path
+
+
+@pytest.mark.parametrize(("kind", "channels"), [(2, 3), (4, 2), (6, 4)])
+def test_16_bits_are_not_cut_to_8(tmp_path: Path, kind: int, channels: int):
+    path = png16(tmp_path / "mr.png", np.dstack([RAMP.astype(np.uint16) * 257 + 1] * channels), kind)
+    with pytest.raises(InputError, match="16-bit picture with colour or transparency.*save it as 16-bit grey"):
+        read_volume(path, spacing_mm=1)
 
 
 @pytest.mark.parametrize("spacing", [None, 0, -1, (1, 2), (1, 2, 3, 4), float("nan")])

@@ -132,6 +132,7 @@ def _read_grey(path: Path) -> NDArray[Any]:
 
     try:
         with Image.open(path) as image:
+            _require_all_bits(image, path)
             if image.mode.startswith("I"):
                 return np.asarray(image).astype(np.uint16)
             if image.mode in ("L", "1", "LA"):
@@ -147,6 +148,22 @@ def _read_grey(path: Path) -> NDArray[Any]:
     if np.ptp(channels, axis=2).max() > _GREY_TOLERANCE:
         raise InputError(f"{path} is a colour picture", expected="grey", remedy="export it in grey")
     return channels[..., 1].astype(np.uint8)
+
+
+def _require_all_bits(image: Any, path: Path) -> None:
+    """Raise InputError for 16-bit PNG with colour or transparency, of which Pillow gives the upper 8 bits."""
+    if image.format != "PNG" or image.mode.startswith("I"):
+        return
+    with path.open("rb") as stream:
+        # PNG section 11.2.1: behind the signature, chunk head, width and height
+        bits = stream.read(25)[24]
+    if bits == 16:
+        raise InputError(
+            f"{path} is a 16-bit picture with colour or transparency",
+            got="16 bits a channel, of which 8 would be read",
+            expected="16-bit grey, or 8 bits",
+            remedy="save it as 16-bit grey without transparency",
+        )
 
 
 def _window(
