@@ -14,6 +14,7 @@ from PIL import Image
 from mr2ct.errors import InputError
 from mr2ct.geometry import Geometry
 from mr2ct.io import read_volume, write_volume
+from mr2ct.io.display import Plane, picture_spacing_mm
 from mr2ct.volume import Quantity, Volume
 
 RAMP = np.arange(30, dtype=np.uint8).reshape(5, 6) * 8
@@ -180,6 +181,29 @@ def test_a_single_slice_is_one_picture_in_its_plane(tmp_path: Path, oblique_affi
     again = read_volume(tmp_path / "mask.png", quantity=Quantity.MASK)
     np.testing.assert_array_equal(again.voxels, voxels)
     assert again.geometry == labels.geometry
+
+
+@pytest.mark.parametrize("thin", [0, 1, 2])
+def test_another_spacing_changes_the_size_of_written_pictures_alone(
+    tmp_path: Path, oblique_affine: np.ndarray, thin: int
+):
+    shape = [6, 5, 4]
+    shape[thin] = 1
+    voxels = np.arange(np.prod(shape)).reshape(shape).astype(np.uint8)
+    labels = Volume(voxels, Geometry((shape[0], shape[1], shape[2]), oblique_affine), Quantity.MASK)
+    write_volume(labels, tmp_path / "mask.png")
+    again = read_volume(tmp_path / "mask.png", quantity=Quantity.MASK, spacing_mm=(0.5, 0.75, 3))
+    np.testing.assert_array_equal(again.voxels, voxels)
+    np.testing.assert_allclose(again.geometry.directions, labels.geometry.directions)
+    np.testing.assert_array_equal(again.geometry.affine[:3, 3], oblique_affine[:3, 3])
+    assert picture_spacing_mm(again.geometry, list(Plane)[2 - thin]) == pytest.approx((3, 0.75, 0.5))
+
+
+def test_pictures_whose_json_file_names_a_frame_of_reference(tmp_path: Path, small_ct: Volume):
+    write_volume(small_ct, tmp_path / "ct")
+    sidecar = tmp_path / "ct" / "slices.json"
+    sidecar.write_text(json.dumps(json.loads(sidecar.read_text()) | {"frame_of_reference_uid": "1.2.3"}))
+    assert read_volume(tmp_path / "ct", quantity=Quantity.HU).geometry.shape == small_ct.geometry.shape
 
 
 def test_a_volume_is_no_single_picture(tmp_path: Path, small_ct: Volume):

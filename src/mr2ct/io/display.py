@@ -84,6 +84,22 @@ def picture_spacing_mm(geometry: Geometry, plane: Plane) -> tuple[float, float, 
     return spacing[slices], spacing[rows], spacing[columns]
 
 
+def with_picture_spacing_mm(geometry: Geometry, plane: Plane, spacing_mm: tuple[float, float, float]) -> Geometry:
+    """The same axes and first voxel with another distance from column to column, row to row, slice to slice of `plane`.
+
+    Example
+    -------
+    >>> with_picture_spacing_mm(Geometry((4, 1, 6), np.eye(4)), Plane.CORONAL, (0.5, 2.0, 3.0)).spacing_mm
+    (0.5, 3.0, 2.0)
+    """
+    slices, rows, columns = _order_and_flips(geometry.affine, plane)[0]
+    spacing = np.empty(3)
+    spacing[[columns, rows, slices]] = spacing_mm
+    affine = np.array(geometry.affine)
+    affine[:3, :3] = geometry.directions * spacing
+    return Geometry(geometry.shape, affine, geometry.frame_of_reference_uid)
+
+
 def single_plane(geometry: Geometry) -> Plane | None:
     """The plane of a volume one voxel thick, or None for a thicker one.
 

@@ -11,7 +11,7 @@ from __future__ import annotations
 import json
 import re
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -22,7 +22,7 @@ from mr2ct.errors import InputError
 from mr2ct.geometry import Geometry
 from mr2ct.hounsfield import HIGHEST_HU, LOWEST_HU
 from mr2ct.io.atomic import atomic_file, atomic_folder
-from mr2ct.io.display import Plane, as_pictures, from_pictures, single_plane
+from mr2ct.io.display import Plane, as_pictures, from_pictures, single_plane, with_picture_spacing_mm
 from mr2ct.io.voxel_types import volume_from_file
 from mr2ct.volume import Quantity, Volume
 
@@ -58,7 +58,8 @@ def read_pictures(
 
     Parameters
     ----------
-    spacing_mm : one number, or three for (columns, rows, slices). Needed, unless mr2ct wrote the pictures.
+    spacing_mm : one number, or three for (columns, rows, slices). Needed, unless mr2ct wrote the pictures: those keep
+        their plane and directions whatever it is, and the centre of their first voxel.
     hu_window : the HU of black and of white. Needed for HU, unless mr2ct wrote the pictures.
     force : take pictures that mr2ct wrote of a CT as an MR, or the other way round.
 
@@ -77,12 +78,19 @@ def read_pictures(
     if window is not None:
         low, high = np.float32(window[0]), np.float32(window[1])
         pictures = low + pictures.astype(np.float32) * ((high - low) / np.float32(white))
-    if sidecar is not None and spacing_mm is None:
-        return _on_own_grid(pictures, sidecar, quantity, path)
+    if sidecar is not None:
+        return _on_own_grid(pictures, _resized(sidecar, spacing_mm), quantity, path)
     i, j, k = _spacing(path, spacing_mm)
     voxels = pictures.transpose(2, 1, 0)
     geometry = Geometry((voxels.shape[0], voxels.shape[1], voxels.shape[2]), np.diag([-i, -j, k, 1.0]))
     return volume_from_file(voxels, geometry, quantity, name=str(path))
+
+
+def _resized(sidecar: _Sidecar, spacing_mm: float | Sequence[float] | None) -> _Sidecar:
+    if spacing_mm is None:
+        return sidecar
+    geometry = with_picture_spacing_mm(sidecar.geometry, sidecar.plane, usable_spacing(spacing_mm))
+    return replace(sidecar, geometry=geometry)
 
 
 def _on_own_grid(pictures: NDArray[Any], sidecar: _Sidecar, quantity: Quantity, path: Path) -> Volume:
