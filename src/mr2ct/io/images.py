@@ -249,7 +249,7 @@ def _read_sidecar(path: Path) -> _Sidecar | None:
         if said["format_version"] > _FORMAT_VERSION:
             raise ValueError(f"format {said['format_version']}, from a newer mr2ct")
         low, high = (float(hu) for hu in said["window"])
-        geometry = Geometry(tuple(said["shape"]), np.array(said["affine"]), said["frame_of_reference_uid"])
+        geometry = Geometry(tuple(said["shape"]), np.array(said["affine"]))
         return _Sidecar(Quantity(said["quantity"]), (low, high), Plane(said["plane"]), geometry)
     except (OSError, ValueError, KeyError, TypeError) as cause:
         raise InputError(
@@ -288,7 +288,6 @@ def _description(volume: Volume, plane: Plane, window: tuple[float, float]) -> s
             "plane": plane.value,
             "shape": list(volume.geometry.shape),
             "affine": volume.geometry.affine.tolist(),
-            "frame_of_reference_uid": volume.geometry.frame_of_reference_uid,
         },
         indent=1,
     )
