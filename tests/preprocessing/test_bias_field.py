@@ -42,6 +42,17 @@ def test_a_smooth_field_is_taken_out_in_volumes_and_slices(shape):
     assert corrected.voxels[truth == 0].max() == 0
 
 
+def test_beyond_the_mask_the_field_keeps_within_its_range():
+    mr, mask, _ = _biased((64, 64, 1))
+    middle = np.zeros(mask.geometry.shape, dtype=np.uint8)
+    middle[24:40, 24:40] = mask.voxels[24:40, 24:40]
+    everywhere = mr.with_voxels(np.where(mr.voxels > 0, mr.voxels, 1).astype(np.float32))
+    corrected, fitted = n4(everywhere, mask.with_voxels(middle))
+    field = everywhere.voxels / corrected.voxels
+    assert field.min() == pytest.approx(fitted["weakest"], rel=1e-5)
+    assert field.max() == pytest.approx(fitted["strongest"], rel=1e-5)
+
+
 def test_an_even_image_stays_as_it_is():
     mr, mask, truth = _biased((48, 48, 1))
     even = mr.with_voxels(truth.astype(np.float32))

@@ -67,9 +67,7 @@ def n4(
     most = shrink if len(thick) == 3 else min(shrink, _SHRINK_OF_SLICES)
     factors = [max(1, min(most, mr.geometry.shape[axis] // _FEWEST_VOXELS)) for axis in thick]
     values = np.nan_to_num(mr.voxels.astype(np.float32), nan=0.0, posinf=0.0, neginf=0.0)
-    log_field = _log_field(
-        values.squeeze(), usable.squeeze(), [mr.geometry.spacing_mm[a] for a in thick], factors, iterations
-    )
+    log_field = _log_field(values.squeeze(), usable.squeeze(), factors, iterations)
     log_field = log_field.reshape(mr.geometry.shape)
     lowest, highest = float(log_field[usable].min()), float(log_field[usable].max())
     corrected = values / np.exp(np.clip(log_field, lowest, highest))
@@ -78,17 +76,12 @@ def n4(
 
 
 def _log_field(
-    values: NDArray[np.float32],
-    usable: NDArray[np.bool_],
-    spacing_mm: list[float],
-    factors: list[int],
-    iterations: tuple[int, ...],
+    values: NDArray[np.float32], usable: NDArray[np.bool_], factors: list[int], iterations: tuple[int, ...]
 ) -> NDArray[np.float32]:
     import SimpleITK as sitk  # noqa: N813
 
+    # without a spacing: the field's splines have their knots at shares of the grid, whatever a voxel's size
     image, inside = sitk.GetImageFromArray(values), sitk.GetImageFromArray(usable.astype(np.uint8))
-    for one in (image, inside):
-        one.SetSpacing(spacing_mm[::-1])
     corrector = sitk.N4BiasFieldCorrectionImageFilter()
     corrector.SetMaximumNumberOfIterations(iterations)
     corrector.SetConvergenceThreshold(_CONVERGED)
