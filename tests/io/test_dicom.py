@@ -204,6 +204,9 @@ def test_real_series_mixed_and_with_a_gap(shared_data: Path, tmp_path: Path):
         ([0, 2.5, 2.5, 5], "duplicate DICOM slices"),
         ([0, 2.5, 5, 8.2], "uneven slice spacing; got 3.200 mm"),
         ([0, 2.5, 5, 8.75], "uneven slice spacing"),
+        ([0, 20.6, 40, 60], "uneven slice spacing"),
+        ([0, 22, 40, 60], "uneven slice spacing"),
+        ([0, 2.58, 5, 7.5], "uneven slice spacing"),
     ],
 )
 def test_slices_that_make_no_grid(make_series: Any, heights_mm: list[float], message: str):
@@ -239,12 +242,21 @@ def test_a_slice_that_does_not_belong(make_series: Any, attributes: dict[str, ob
         read_volume(make_series(edit=spoil_last(**attributes)))
 
 
-def test_a_slice_beside_the_line_of_the_others(make_series: Any):
+def beside_the_line(make_series: Any, apart_mm: float) -> Path:
     def shift(n: int, image: FileDataset) -> None:
-        image.ImagePositionPatient = [4.0 if n == 2 else 0, 0, n * 2.5]
+        image.ImagePositionPatient = [apart_mm if n == 2 else 0, 0, n * 2.5]
 
+    return make_series(orientation=(1, 0, 0, 0, 1, 0), edit=shift)
+
+
+@pytest.mark.parametrize("apart_mm", [0.12, 0.5, 4.0])
+def test_a_slice_beside_the_line_of_the_others(make_series: Any, apart_mm: float):
     with pytest.raises(GeometryError, match="mm off the line of the others"):
-        read_volume(make_series(orientation=(1, 0, 0, 0, 1, 0), edit=shift))
+        read_volume(beside_the_line(make_series, apart_mm))
+
+
+def test_a_slice_hardly_beside_the_line_is_tolerated(make_series: Any):
+    assert read_volume(beside_the_line(make_series, 0.08)).geometry.shape == (6, 5, 4)
 
 
 def test_a_skewed_orientation(make_series: Any):
@@ -301,6 +313,7 @@ def spoil_value(path: Path, keyword: str, said: str) -> None:
         ("BitsStored", "abcd"),
     ],
 )
+@pytest.mark.filterwarnings("ignore:Invalid value for VR")
 def test_a_malformed_header(make_series: Any, keyword: str, said: str):
     folder = make_series()
     path = sorted(folder.iterdir())[0]

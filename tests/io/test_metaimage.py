@@ -76,6 +76,20 @@ def test_header_and_data_of_an_mhd_move_together(tmp_path: Path, small_ct: Volum
     )
 
 
+def test_the_data_of_an_mhd_are_in_place_before_its_header(
+    tmp_path: Path, small_ct: Volume, monkeypatch: pytest.MonkeyPatch
+):
+    put, replace = [], Path.replace
+
+    def noted(self: Path, target: Path) -> Path:
+        put.append(target.name)
+        return replace(self, target)
+
+    monkeypatch.setattr(Path, "replace", noted)
+    write_volume(small_ct, tmp_path / "ct.mhd")
+    assert put == ["ct.zraw", "ct.mhd"]
+
+
 @pytest.mark.parametrize("compressed", [False, True])
 @pytest.mark.parametrize("suffix", SUFFIXES)
 def test_truncated_voxels_are_refused(tmp_path: Path, suffix: str, compressed: bool):
@@ -158,7 +172,7 @@ def test_reads_what_other_programs_compress(tmp_path: Path, content: bytes):
         nrrd("bzip2", b"BZh9"),
         nrrd("raw", NUMBERS.tobytes()[:-1]),
         nrrd("ascii", " ".join(map(str, NUMBERS.ravel())).encode()[:-20]),
-        metaimage(zlib.compress(NUMBERS.tobytes()[:-20])),
+        metaimage(zlib.compress(NUMBERS.tobytes()[:-21])),
         metaimage(zlib.compress(NUMBERS.tobytes() * 2)),
         metaimage(zlib.compress(NUMBERS.tobytes()[:-20]), CompressedData="1"),
         metaimage(zlib.compress(NUMBERS.tobytes()), CompressedDataSize=None),

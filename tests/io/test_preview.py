@@ -40,6 +40,14 @@ def test_three_planes_and_a_difference(panels: dict[str, Volume]):
     np.testing.assert_array_equal(difference.get_array(), 100)
 
 
+def test_the_difference_is_shown_in_the_mask_alone(panels: dict[str, Volume], small_mr: Volume):
+    inside = small_mr.voxels > np.median(small_mr.voxels)
+    mask = small_mr.with_voxels(inside, quantity=Quantity.MASK)
+    shown = [picture.get_array() for picture in pictures(preview_figure(panels, mask=mask))[3::4]]
+    assert len(shown) == 3
+    assert all(set(np.unique(difference)) == {0, 100} for difference in shown)
+
+
 def test_columns_that_are_not_there_are_left_out(panels: dict[str, Volume]):
     assert titles(preview_figure({"MR": panels["MR"], "sCT": panels["sCT"]})) == ["MR", "sCT"]
     assert titles(preview_figure({"MR": panels["MR"]})) == ["MR"]

@@ -23,6 +23,12 @@ def test_whatever_goes_in_hu_of_the_range_come_out(hu):
     assert (clipped[hu == np.inf] == 3071).all()
 
 
+def test_hu_are_rounded():
+    hu = np.array([-0.6, 0.4, 1.6, 39.6, -1000.6, -999.4], np.float32).reshape(3, 2, 1)
+    clipped = clip_hu(Volume(hu, Geometry((3, 2, 1), np.eye(4)), Quantity.HU)).voxels
+    assert clipped.ravel().tolist() == [-1, 0, 2, 40, -1001, -999]
+
+
 @given(arrays(np.int16, GRID.shape))
 def test_agrees_with_numpy_and_happens_once(hu):
     once = clip_hu(Volume(hu, GRID, Quantity.HU), lowest_hu=-1000, highest_hu=2000)
