@@ -51,6 +51,11 @@ def test_a_bundle_that_does_not_say_whether_it_learnt_with_flips_did(bundle, tmp
     assert not load_bundle(written.folder).description.flips
 
 
+def test_whoever_may_read_the_description_may_read_the_weights(bundle):
+    modes = {path.name: path.stat().st_mode & 0o777 for path in bundle.folder.iterdir()}
+    assert len(set(modes.values())) == 1, modes
+
+
 def test_half_precision_weights_become_float32(tmp_path, description, network):
     state = {name: t.half() if t.is_floating_point() else t for name, t in network.state_dict().items()}
     bundle = write_bundle(tmp_path / "half", state=state, description=description, card="")

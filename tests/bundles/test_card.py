@@ -58,7 +58,7 @@ def test_the_card_holds_what_a_person_should_know(description):
         "nothing",
         "MIT",
         "- Only phantoms.",
-        "--model tiny",
+        "--model FOLDER_OF_THIS_CARD",
         "Not for:",
         "Attention U-Net",
         "The commands were not recorded.",

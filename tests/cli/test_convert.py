@@ -50,6 +50,7 @@ def test_one_file(convert, mr, tmp_path):
     assert result.exit_code == 0, result.output
     assert files(tmp_path / "out") == ["head_sct.json", "head_sct.nii.gz"]
     assert "head_sct.nii.gz" in result.stdout
+    assert "input check: pass; the model holds no reference" in result.stdout
     sct = read_volume(tmp_path / "out" / "head_sct.nii.gz", quantity=Quantity.HU)
     assert sct.geometry.shape == mr.geometry.shape
     np.testing.assert_allclose(sct.geometry.affine, mr.geometry.affine, atol=1e-5)

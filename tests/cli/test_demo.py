@@ -84,6 +84,7 @@ def test_an_mr_that_is_not_as_in_training_is_refused_or_warned_of(phantom_demo, 
     refused = runner.invoke(app, [*words, str(tmp_path / "refused")])
     assert refused.exit_code == 2
     assert "The head is upside-down." in refused.stderr
+    assert "use `mr2ct convert" in refused.stderr
     assert not (tmp_path / "refused").exists()
 
 
@@ -100,6 +101,14 @@ def test_impossible_wishes_are_one_clear_line(model, tmp_path):
         assert result.exit_code == 2
         assert result.stderr.startswith("error: ")
         assert not (tmp_path / "out").exists()
+
+
+def test_a_folder_that_cannot_be_written_is_said_before_the_work(model, tmp_path, monkeypatch):
+    monkeypatch.setattr("mr2ct.cli.demo.phantom_pair", lambda *_, **__: pytest.fail("a phantom was made"))
+    (tmp_path / "out").write_text("a file")
+    result = runner.invoke(app, ["demo", "-o", str(tmp_path / "out"), "--model", str(model)])
+    assert result.exit_code == 2
+    assert "cannot write to" in result.stderr
 
 
 def test_what_needs_to_be_told_more_is_for_convert(model, tmp_path):

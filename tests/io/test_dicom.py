@@ -242,6 +242,12 @@ def test_a_slice_that_does_not_belong(make_series: Any, attributes: dict[str, ob
         read_volume(make_series(edit=spoil_last(**attributes)))
 
 
+def test_slices_of_two_patients_under_one_series(make_series: Any):
+    with pytest.raises(InputError, match="of different patients; got 2 values of PatientID") as refused:
+        read_volume(make_series(PatientID="anna", edit=spoil_last(PatientID="ben")))
+    assert "anna" not in str(refused.value)
+
+
 def beside_the_line(make_series: Any, apart_mm: float) -> Path:
     def shift(n: int, image: FileDataset) -> None:
         image.ImagePositionPatient = [apart_mm if n == 2 else 0, 0, n * 2.5]

@@ -7,7 +7,7 @@ import pytest
 from mr2ct.preprocessing.nyul import PERCENTILES, Nyul
 from mr2ct.preprocessing.pipeline import Pipeline
 from mr2ct.preprocessing.resampling import ToSpacing
-from mr2ct.training.recipe import parse_recipe
+from mr2ct.training.recipe import UNSTATED_LICENCE, parse_recipe
 from mr2ct.training.result import describe, prepared_otherwise
 
 
@@ -16,6 +16,20 @@ from mr2ct.training.result import describe, prepared_otherwise
 )
 def test_a_bundle_says_whether_training_showed_flips(small_recipe, spatial, flips):
     assert describe(parse_recipe(small_recipe(data={"spatial": spatial}))).flips is flips
+
+
+@pytest.mark.parametrize(
+    ("stated", "start", "said"),
+    [
+        ("MIT", "brain-attention-unet", "MIT"),
+        (UNSTATED_LICENCE, "brain-attention-unet", "CC-BY-NC-4.0, derived from brain-attention-unet"),
+        (UNSTATED_LICENCE, None, UNSTATED_LICENCE),
+        (UNSTATED_LICENCE, "gone", "that of the weights that training began with"),
+    ],
+)
+def test_weights_made_from_others_carry_their_terms(small_recipe, stated, start, said):
+    recipe = parse_recipe(small_recipe(init_from=start, bundle={"licence": stated}))
+    assert describe(recipe).licence == said
 
 
 def nyul(bend: float) -> Nyul:

@@ -143,6 +143,19 @@ def test_slices_slabs_and_patches_become_bundles_that_convert(data, expected, re
     assert -1024 <= sct.voxels.min() < sct.voxels.max() <= 3071
 
 
+def test_where_nobody_is_held_out_the_score_is_that_of_training(recipe_file, stores, tmp_path):
+    phantoms = f"data.stores=[{{path: {stores['phantom']}}}]"
+    said = mr2ct("train", recipe_file(), "-o", tmp_path / "run", phantoms, "run.max_steps=1")
+    assert "HU on cases that trained" in said
+    bundle = load_bundle(tmp_path / "run" / "bundle")
+    assert set(bundle.description.metrics) >= {"training_mae_hu"}
+    assert "validation" not in "".join(bundle.description.metrics)
+    assert "## In training\n" in bundle.card
+    assert "held-out" not in bundle.card
+    # as a student reads it: the command on the card, with the folder that it speaks of
+    assert "--model FOLDER_OF_THIS_CARD" in bundle.card
+
+
 def test_unpaired_patients_are_enough_for_cyclegan(small_recipe, write_heads, tmp_path):
     root = write_heads(tmp_path / "unpaired", ["m1", "m2", "m3"], has="mr")
     write_heads(root, ["c1", "c2", "c3"], has="ct")

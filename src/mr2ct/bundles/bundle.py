@@ -119,14 +119,15 @@ def write_bundle(
     >>> write_bundle("my-model", state=net.state_dict(), description=d, card=c)  # doctest: +SKIP
     """
     import torch
-    from safetensors.torch import save_file
+    from safetensors.torch import save
 
     folder = Path(folder)
     if folder.exists() and (not folder.is_dir() or any(folder.iterdir())):
         raise BundleError("there is something already", got=folder, expected="a new folder", remedy="another name")
     with atomic_folder(folder) as unfinished:
         weights = unfinished / WEIGHTS_FILE
-        save_file({name: tensor.detach().cpu().contiguous().clone() for name, tensor in state.items()}, weights)
+        # not save_file, which lets nobody but the owner read
+        weights.write_bytes(save({name: tensor.detach().cpu().contiguous().clone() for name, tensor in state.items()}))
         versions = {"mr2ct": mr2ct.__version__, "torch": str(torch.__version__)}
         filled = description.model_copy(
             update={"weights_sha256": sha256(weights), "created_with": {**versions, **description.created_with}}

@@ -23,6 +23,9 @@ from mr2ct.bundles.evaluation_record import EvaluationRecord
 FAILURES_FILE = "failures.png"
 """Beside a card: the worst cases."""
 
+_FOLDER = "FOLDER_OF_THIS_CARD"
+"""A model that does not ship is called by its folder."""
+
 _TEMPLATE = """# {name}
 
 An MR volume goes in, a synthetic CT in Hounsfield units comes out. **Not a medical device**; for research only.
@@ -50,13 +53,13 @@ An MR volume goes in, a synthetic CT in Hounsfield units comes out. **Not a medi
 
 {licence_words}
 
-## On held-out patients
+## {measured}
 
 {metrics}
 {failures}
 ## Use
 
-    mr2ct convert INPUT -o OUT --model {name}
+    mr2ct convert INPUT -o OUT --model {model}
 
 ## Limits
 
@@ -116,6 +119,7 @@ def fill_card(
     steps = [str(step.get("name", "?")) for step in description.preprocessing.get("steps", [])]
     return _TEMPLATE.format(
         name=description.name,
+        model=description.name if description.evaluation is not None else _FOLDER,
         method=description.method,
         network=f"{description.network.name}({arguments})",
         input_words=input_in_words(description),
@@ -126,6 +130,7 @@ def fill_card(
         licence=description.licence,
         licence_words=licence_in_words(description.licence),
         training_data=description.training_data,
+        measured="In training" if description.evaluation is None else "On held-out patients",
         metrics=_figures(description),
         failures=failures_in_words(description.evaluation, failures, beside),
         made=how_made(description, beside),

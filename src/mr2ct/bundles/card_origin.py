@@ -38,7 +38,7 @@ def licence_in_words(licence: str) -> str:
     'Licence of the weights: MIT.'
     """
     words = f"Licence of the weights: {licence}."
-    return f"{words} {_NON_COMMERCIAL_WORDS}" if licence == NON_COMMERCIAL else words
+    return f"{words} {_NON_COMMERCIAL_WORDS}" if licence.startswith(NON_COMMERCIAL) else words
 
 
 def how_made(description: BundleDescription, beside: Sequence[str]) -> str:

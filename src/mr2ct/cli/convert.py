@@ -372,7 +372,8 @@ def _report(item: WorkItem, done: _Converted) -> None:
     seconds = sum(done.translation.seconds.values())
     planes = f" ({', '.join(done.translation.planes)})" if done.translation.planes else ""
     expected = "" if done.uncertain is None else f", expected MAE {done.uncertain.predicted_mae_hu:.0f} HU"
-    typer.echo(f"{item.output}: {seconds:.1f} s{planes}, input check: {done.verdict.verdict.value}{expected}")
+    checked = "; ".join([done.verdict.verdict.value, *done.verdict.notes])
+    typer.echo(f"{item.output}: {seconds:.1f} s{planes}, input check: {checked}{expected}")
     sentences = [finding.sentence for finding in done.verdict.findings]
     for warning in (*sentences, *done.translation.warnings):
         typer.echo(f"warning: {item.source}: {warning}", err=True)

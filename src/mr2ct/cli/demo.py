@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import sys
 import time
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
@@ -38,17 +40,22 @@ def demo(
     """
     from mr2ct.bundles import find_bundle
     from mr2ct.inference import Translator
+    from mr2ct.io import read_volume
+    from mr2ct.io.atomic import require_writable
 
     bundle = find_bundle(model)
+    require_writable(out)
     start = time.perf_counter()
+    prepared = None
     if mri is None:
         typer.echo(f"making a head phantom (seed {seed}, {contrast}) ...")
         mr, ct = phantom_pair(seed, contrast, spacing_mm=spacing_mm)
     else:
         typer.echo(f"reading {mri} ...")
-        mr, ct = _read(mri), None
+        with _pointing_to_convert(mri):
+            mr, ct = read_volume(mri), None
+            prepared = _checked(mr, bundle.description)
     seconds = {"phantom" if mri is None else "reading": time.perf_counter() - start}
-    prepared = None if mri is None else _checked(mr, bundle.description)
     typer.echo(f"converting with {bundle.description.name} ...")
     translation = Translator.from_bundle(bundle, device=device).translate(mr, prepared=prepared)
     _write(out, mr, translation.sct, ct)
@@ -56,13 +63,13 @@ def demo(
     typer.echo(f"written to {out}/: " + ", ".join(sorted(file.name for file in _files(out, ct is not None))))
 
 
-def _read(mri: Path) -> Volume:
-    """The user's MR; what needs to be told more than its path is for `mr2ct convert`, and the error says so."""
+@contextmanager
+def _pointing_to_convert(mri: Path) -> Iterator[None]:
+    """What needs to be told more than a path is for `mr2ct convert`, and errors say so."""
     from mr2ct.errors import Mr2ctError
-    from mr2ct.io import read_volume
 
     try:
-        return read_volume(mri)
+        yield
     except Mr2ctError as error:
         if error.remedy is None or "--" not in error.remedy:
             raise

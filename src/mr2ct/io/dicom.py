@@ -106,10 +106,23 @@ def read_dicom(
             got=", ".join(sorted(uids)),
             remedy="give the slices of each frame of reference a folder of their own",
         )
+    _require_one_patient(chosen.headers)
     ordered, geometry = stack(frames, frame_of_reference_uid=uids.pop() or None)
     with unpacked(_packed_files(chosen.headers)) as pixels:
         voxels = _read_voxels(ordered, geometry, quantity, pixels)
     return volume_from_file(voxels, geometry, quantity, name=str(path))
+
+
+def _require_one_patient(headers: Sequence[tuple[Path, Any]]) -> None:
+    ids = {str(header.get("PatientID") or "") for _, header in headers}
+    if len(ids) > 1:
+        # not which: errors end in logs
+        raise InputError(
+            "slices of one series are of different patients",
+            got=f"{len(ids)} values of PatientID",
+            expected="one",
+            remedy="give each patient's slices a folder of their own, or export the series again",
+        )
 
 
 def _find_series(path: Path) -> list[_Series]:

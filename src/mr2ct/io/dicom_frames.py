@@ -19,6 +19,7 @@ HEADER_TAGS = [
     "SOPInstanceUID",
     "ImageType",
     "Modality",
+    "PatientID",
     "SeriesDescription",
     "SeriesNumber",
     "SeriesInstanceUID",

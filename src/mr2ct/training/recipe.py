@@ -249,10 +249,13 @@ class RunSettings(_Settings):
     resident: bool | Literal["auto"] = "auto"
 
 
-class BundleSettings(_Settings):
-    """What the bundle's card says of the weights."""
+UNSTATED_LICENCE = "of your own making: state the terms of the data they were trained on"
 
-    licence: str = "of your own making: state the terms of the data they were trained on"
+
+class BundleSettings(_Settings):
+    """What the bundle's card says of the weights; of ones that began with others', those others' licence by itself."""
+
+    licence: str = UNSTATED_LICENCE
     training_data: str = "not stated"
 
 

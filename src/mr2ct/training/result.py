@@ -11,11 +11,12 @@ from typing import Any
 from mr2ct.bundles import Bundle, BundleDescription, find_bundle, write_bundle
 from mr2ct.bundles.card import fill_card
 from mr2ct.bundles.provenance import Provenance, read_steps
-from mr2ct.errors import DataSetError, RecipeError
+from mr2ct.datasets.splits import read_split
+from mr2ct.errors import BundleError, DataSetError, RecipeError
 from mr2ct.models import REGISTRY
 from mr2ct.training.assembly import common_preprocessing, network_arguments
 from mr2ct.training.checkpoint import read_checkpoint
-from mr2ct.training.recipe import Recipe
+from mr2ct.training.recipe import UNSTATED_LICENCE, Recipe
 
 
 def model_to_start_from(recipe: Recipe) -> Bundle:
@@ -108,10 +109,23 @@ def describe(recipe: Recipe) -> BundleDescription:
             "patch_size": tuple(recipe.data.size) if three_d else None,
             "flips": recipe.data.spatial is not None and recipe.data.spatial.flip > 0,
             "training_data": recipe.bundle.training_data,
-            "licence": recipe.bundle.licence,
+            "licence": _licence(recipe),
             "metrics": {},
         }
     )
+
+
+def _licence(recipe: Recipe) -> str:
+    """As the recipe states it; where it states none, the terms of the weights that training began with."""
+    stated = recipe.bundle.licence
+    if recipe.init_from is None or stated != UNSTATED_LICENCE:
+        return stated
+    try:
+        start = find_bundle(recipe.init_from).description
+    except BundleError:
+        # gone since: a run goes on without it
+        return "that of the weights that training began with"
+    return stated if start.licence == UNSTATED_LICENCE else f"{start.licence}, derived from {start.name}"
 
 
 _Z_SCORE = "z_score"
@@ -130,9 +144,13 @@ def _require_augmentable(recipe: Recipe, pipeline: dict[str, Any]) -> None:
 
 
 def write_result(description: BundleDescription, folder: Path) -> Path:
-    """Write the best weights of the run in `folder` as `folder`/bundle, with its scores on validation."""
+    """Write the best weights of the run in `folder` as `folder`/bundle, with its scores on validation.
+
+    Where no patient is held out for that, they are those of the cases that trained, and called so.
+    """
     best = read_checkpoint(folder / "best.pt")
-    metrics = {f"validation_{key}": value for key, value in best.items() if key.startswith("mae_hu")}
+    side = "validation" if read_split(folder / "split.json").validation else "training"
+    metrics = {f"{side}_{key}": value for key, value in best.items() if key.startswith("mae_hu")}
     origin = Provenance(training=read_steps(folder))
     described = description.model_copy(update={"metrics": metrics, "provenance": origin})
     shutil.rmtree(folder / "bundle", ignore_errors=True)

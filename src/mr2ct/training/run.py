@@ -100,7 +100,8 @@ def run(
     validate = _validation(recipe, cases, fabric, window)
     outcome = _fit(recipe, folder, fabric, method, validate=validate, cases=cases, record=record)
     if fabric.is_global_zero:
-        score = "" if math.isinf(outcome.best_mae_hu) else f", best MAE {outcome.best_mae_hu:.1f} HU on validation"
+        side = "validation" if cases.split.validation else "cases that trained"
+        score = "" if math.isinf(outcome.best_mae_hu) else f", best MAE {outcome.best_mae_hu:.1f} HU on {side}"
         say(f"{outcome.reason} after {outcome.steps} steps{score}")
         say(f"model: {write_result(description, folder)}")
     speed = _speed(recipe, fabric, method, outcome)

@@ -14,7 +14,7 @@ from typing import Any
 
 import torch
 from safetensors import SafetensorError
-from safetensors.torch import load_file, save_file
+from safetensors.torch import load_file, save
 from torch import Tensor, nn
 from torch.nn import functional as F
 
@@ -80,9 +80,8 @@ def write_segmenter(
     """
     with atomic_folder(Path(folder)) as unfinished:
         weights = unfinished / WEIGHTS_FILE
-        save_file(
-            {name: tensor.detach().cpu().contiguous() for name, tensor in segmenter.state_dict().items()}, weights
-        )
+        # not save_file, which lets nobody but the owner read
+        weights.write_bytes(save({name: t.detach().cpu().contiguous() for name, t in segmenter.state_dict().items()}))
         description = {
             "format_version": FORMAT_VERSION,
             "arguments": dict(arguments),
