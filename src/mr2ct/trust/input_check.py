@@ -164,7 +164,9 @@ def orientation_findings(views: Views, reference: InputReference, *, upended: Vi
     if margin >= reference.levels["margin_warn"]:
         return []
     severity = Verdict.REFUSE if margin < reference.levels["margin_refuse"] else Verdict.WARN
-    sentence = f"The header's orientation looks wrong: the head seems to lie {pose.words}."
+    sentence = (
+        f"The orientation looks wrong: as the file says, or as pictures are taken, the head seems to lie {pose.words}."
+    )
     return [Finding(severity, "orientation", sentence, margin, f"at least {reference.levels['margin_warn']:.2f}")]
 
 
