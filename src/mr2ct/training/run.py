@@ -100,14 +100,17 @@ def run(
     validate = _validation(recipe, cases, fabric, window)
     outcome = _fit(recipe, folder, fabric, method, validate=validate, cases=cases, record=record)
     if fabric.is_global_zero:
-        side = "validation" if cases.split.validation else "cases that trained"
-        score = "" if math.isinf(outcome.best_mae_hu) else f", best MAE {outcome.best_mae_hu:.1f} HU on {side}"
-        say(f"{outcome.reason} after {outcome.steps} steps{score}")
+        say(_outcome_in_words(outcome, "validation" if cases.split.validation else "cases that trained"))
         say(f"model: {write_result(description, folder)}")
     speed = _speed(recipe, fabric, method, outcome)
     if speed is not None and fabric.is_global_zero:
         say(f"speed: {speed.words}")
     return Summary(outcome, speed)
+
+
+def _outcome_in_words(outcome: Outcome, scored_on: str) -> str:
+    score = "" if math.isinf(outcome.best_mae_hu) else f", best MAE {outcome.best_mae_hu:.1f} HU on {scored_on}"
+    return f"{outcome.reason} after {outcome.steps} steps{score}"
 
 
 def _record_command(folder: Path, fabric: Fabric, *, began_with: str) -> None:
