@@ -48,20 +48,21 @@ def require_as_asked(
             expected="its record",
             remedy=REMEDY,
         )
-    if INPUT_CHECKSUM in record and record[INPUT_CHECKSUM] != input_sha256(item.source):
+    now = input_sha256(item.source)
+    if record.get(INPUT_CHECKSUM, now) != now:
         raise InputError(
             f"{item.output} is there already, of another input",
-            got=f"one made of {record.get('input')}, as it was then",
-            expected=str(item.source),
+            got=f"{record.get('input')} with SHA-256 {str(record[INPUT_CHECKSUM])[:12]}",
+            expected=f"{item.source} with SHA-256 {now[:12]}",
             remedy=REMEDY,
         )
     earlier = record.get(ASKED, {})
-    for key, now in asked.items():
-        if key in earlier and earlier[key] != now:
+    for key, wanted_now in asked.items():
+        if key in earlier and earlier[key] != wanted_now:
             raise InputError(
                 f"{item.output} is there already, made with another {key.replace('_', ' ')}",
                 got=_in_words(earlier[key]),
-                expected=_in_words(now),
+                expected=_in_words(wanted_now),
                 remedy=REMEDY,
             )
     for wanted, file in ((preview, item.preview), (uncertainty, item.uncertainty)):
