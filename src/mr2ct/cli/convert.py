@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from mr2ct.cli.shared import millimetres
+from mr2ct.cli.shared import millimetres, require_fit
 from mr2ct.errors import InputError, Mr2ctError
 
 if TYPE_CHECKING:
@@ -293,20 +293,6 @@ def _require_calibrated(model: Bundle | EnsembleBundle) -> None:
             got=got,
             expected="a model that was calibrated on held-out patients",
             remedy="choose a shipped model, or leave --uncertainty away",
-        )
-
-
-def require_fit(verdict: InputVerdict, model: str) -> None:
-    """Raise InputError, with the reasons, where the input check refused."""
-    from mr2ct.trust.verdict import Verdict
-
-    if verdict.verdict is Verdict.REFUSE:
-        reasons = [finding.sentence for finding in verdict.findings if finding.severity is Verdict.REFUSE]
-        raise InputError(
-            f"not what {model} was trained on",
-            got=" ".join(reasons),
-            expected="an MR as in training",
-            remedy="`mr2ct check` says more; --force converts it all the same, and the record says so",
         )
 
 

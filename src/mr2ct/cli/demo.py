@@ -11,6 +11,8 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
+from mr2ct.cli.shared import require_fit
+
 if TYPE_CHECKING:
     from rich.table import Table
 
@@ -79,7 +81,6 @@ def _pointing_to_convert(mri: Path) -> Iterator[None]:
 
 def _checked(mr: Volume, description: BundleDescription) -> Prepared | None:
     """The user's MR, prepared, once the input check's warnings are said; InputError where it refuses."""
-    from mr2ct.cli.convert import require_fit
     from mr2ct.trust.input_check import check_and_prepare
 
     verdict, prepared = check_and_prepare(mr, description)

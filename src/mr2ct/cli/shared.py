@@ -1,13 +1,16 @@
-"""What several commands share: voxel sizes in words, how many processes, a bar of cases."""
+"""What several commands share: voxel sizes in words, how many processes, a refusal in words, a bar of cases."""
 
 from __future__ import annotations
 
 import os
 from collections.abc import Iterator
 from contextlib import contextmanager
-from typing import Protocol
+from typing import TYPE_CHECKING, Protocol
 
 from mr2ct.errors import InputError
+
+if TYPE_CHECKING:
+    from mr2ct.trust.verdict import InputVerdict
 
 _MOST_JOBS = 4
 
@@ -51,6 +54,26 @@ def processes(asked: int) -> int:
     3
     """
     return asked or min(_MOST_JOBS, os.cpu_count() or 1)
+
+
+def require_fit(verdict: InputVerdict, model: str) -> None:
+    """Raise InputError, with the reasons, where the input check refused an MR for `model`.
+
+    Example
+    -------
+    >>> from mr2ct.trust.verdict import InputVerdict
+    >>> require_fit(InputVerdict.of([]), "brain-attention-unet")
+    """
+    from mr2ct.trust.verdict import Verdict
+
+    if verdict.verdict is Verdict.REFUSE:
+        reasons = [finding.sentence for finding in verdict.findings if finding.severity is Verdict.REFUSE]
+        raise InputError(
+            f"not what {model} was trained on",
+            got=" ".join(reasons),
+            expected="an MR as in training",
+            remedy="`mr2ct check` says more; --force converts it all the same, and the record says so",
+        )
 
 
 @contextmanager
